@@ -1,0 +1,2 @@
+#![no_std]
+//! The ABI between the BPF programs and user space.

@@ -1,0 +1,1 @@
+//! apt's hook protocol and dpkg's database.

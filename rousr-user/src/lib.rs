@@ -1,0 +1,8 @@
+//! rousr keeps a read-only `/usr` read-only across upgrades.
+//!
+//! Rooms, lower ones never knowing higher ones: [`sys`] < [`hold`], [`seal`], [`dpkg`] < `agent` < `cli`.
+
+pub mod dpkg;
+pub mod hold;
+pub mod seal;
+pub mod sys;

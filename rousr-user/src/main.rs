@@ -1,0 +1,2 @@
+//! Keeps a read-only `/usr` read-only across upgrades.
+fn main() {}

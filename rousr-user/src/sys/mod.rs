@@ -1,0 +1,1 @@
+//! Every raw system call and every unsafe line of user space.
