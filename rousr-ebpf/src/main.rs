@@ -1,2 +1,69 @@
+//! The programs: a file is opened, a file is gone, and two iterators that visit what was open
+//! before.
+//!
+//! A holder is a `struct file`. Each one on a watched inode stands in `FILES` under its own
+//! address, so that a birth and the visits of the iterators count it once, and its death takes
+//! off only what was counted.
 #![no_std]
 #![no_main]
+#![feature(core_intrinsics)]
+#![expect(
+    internal_features,
+    reason = "atomics that return the old value have no stable interface on the BPF target"
+)]
+
+mod counts;
+mod iterators;
+mod kernel;
+
+use aya_ebpf::{
+    macros::{fexit, lsm},
+    programs::{FExitContext, LsmContext},
+};
+use aya_log_ebpf::debug;
+use kernel::File;
+use rousr_ebpf::FMODE_PATH;
+
+/// Runs in `do_dentry_open` once `f_inode` is set and the kernel's own counters are up.
+#[lsm(hook = "file_open")]
+fn file_open(ctx: LsmContext) -> i32 {
+    let file = File::from_kernel(ctx.arg(0));
+    if counts::opened(file) {
+        debug!(&ctx, "opened {:x}", file.address());
+    }
+    // The last argument is the verdict of the programs before this one.
+    ctx.arg(1)
+}
+
+/// `O_PATH` opens leave `do_dentry_open` before the LSM hook. The kernel skips a fexit program
+/// that preempted itself; a birth lost that way costs a reap too early for an `O_PATH` holder,
+/// never a file's contents.
+#[fexit(function = "do_dentry_open")]
+fn do_dentry_open(ctx: FExitContext) -> i32 {
+    let file = File::from_kernel(ctx.arg(0));
+    if file.mode() & FMODE_PATH != 0 && counts::opened(file) {
+        debug!(&ctx, "opened {:x} as a path", file.address());
+    }
+    0
+}
+
+/// Runs once the kernel's counters are down and the inode may be gone, just before the memory of
+/// the file is freed: the inode's address may be compared here, never followed.
+#[lsm(hook = "file_free_security")]
+fn file_free_security(ctx: LsmContext) -> i32 {
+    let file = File::from_kernel(ctx.arg(0));
+    if counts::released(file) {
+        debug!(&ctx, "released {:x}", file.address());
+    }
+    0
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

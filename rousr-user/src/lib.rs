@@ -1,8 +1,9 @@
 //! rousr keeps a read-only `/usr` read-only across upgrades.
 //!
-//! Rooms, lower ones never knowing higher ones: [`sys`] < [`hold`], [`seal`], [`dpkg`] < `agent` < `cli`.
+//! Rooms, lower ones never knowing higher ones: [`sys`] < [`hold`], [`seal`], [`track`], [`dpkg`] < `agent` < `cli`.
 
 pub mod dpkg;
 pub mod hold;
 pub mod seal;
 pub mod sys;
+pub mod track;

@@ -1,0 +1,100 @@
+//! The iterators: they count what was open before the programs were attached, and tell the agent
+//! the addresses of its own inodes.
+//!
+//! While the kernel visits a file it holds a reference to it (a task's descriptors) or the lock
+//! of the address space that does (mappings), so a visited file cannot die before it is counted.
+
+use core::ptr;
+
+use aya_ebpf::{bindings::seq_file, helpers::bpf_seq_write};
+use rousr_ebpf::OwnFile;
+
+use crate::{
+    counts::{count, is_watched},
+    kernel::{File, Mapping, Task, is_agent},
+};
+
+/// `struct bpf_iter_meta`.
+#[repr(C)]
+struct Meta {
+    sequence: *mut seq_file,
+    session: u64,
+    number: u64,
+}
+
+/// `struct bpf_iter__task_file`.
+#[repr(C)]
+struct FileVisit {
+    meta: *const Meta,
+    task: *const u8,
+    descriptor: u32,
+    padding: u32,
+    file: *const u8,
+}
+
+/// `struct bpf_iter__task_vma`.
+#[repr(C)]
+struct MappingVisit {
+    meta: *const Meta,
+    task: *const u8,
+    mapping: *const u8,
+}
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task_file")]
+extern "C" fn iter_files(visit: *const FileVisit) -> i32 {
+    // SAFETY: the kernel calls an iterator with its context, which the verifier bounds.
+    let FileVisit {
+        meta,
+        task,
+        descriptor,
+        file,
+        ..
+    } = unsafe { visit.read() };
+    // The kernel ends each pass with a visit to nothing.
+    if task.is_null() || file.is_null() {
+        return 0;
+    }
+    let file = File::from_kernel(file);
+    if !is_agent(Task(task).group()) {
+        count_if_watched(file);
+    } else if file.inode().is_tracked() {
+        let own = OwnFile {
+            inode: file.inode().address(),
+            descriptor: u64::from(descriptor),
+        };
+        // SAFETY: `meta` is the kernel's, and the record is whole and initialised. Where the
+        // buffer is full, the kernel visits this file again at the next read.
+        unsafe {
+            bpf_seq_write(
+                (*meta).sequence,
+                ptr::from_ref(&own).cast(),
+                size_of::<OwnFile>() as u32,
+            )
+        };
+    }
+    0
+}
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task_vma")]
+extern "C" fn iter_mappings(visit: *const MappingVisit) -> i32 {
+    // SAFETY: the kernel calls an iterator with its context, which the verifier bounds.
+    let MappingVisit { task, mapping, .. } = unsafe { visit.read() };
+    if task.is_null() || mapping.is_null() || is_agent(Task(task).group()) {
+        return 0;
+    }
+    let file = Mapping(mapping).file();
+    if !file.is_null() {
+        count_if_watched(file);
+    }
+    0
+}
+
+#[inline(always)]
+fn count_if_watched(file: File) {
+    let inode = file.inode();
+    if inode.is_tracked() && is_watched(inode) {
+        count(file, inode);
+    }
+}

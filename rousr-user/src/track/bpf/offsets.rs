@@ -1,0 +1,125 @@
+//! Where the running kernel keeps the members that the BPF programs read.
+
+use std::path::Path;
+
+use btf_rs::{Btf, Struct, Type};
+use rousr_ebpf::globals;
+
+/// The kernel's own type information, there since Linux 5.2 with `CONFIG_DEBUG_INFO_BTF`.
+pub(super) const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// Each global of the programs with the structure and the member whose offset it holds.
+const MEMBERS: [(&str, &str, &str); 6] = [
+    (globals::FILE_INODE, "file", "f_inode"),
+    (globals::FILE_MODE, "file", "f_mode"),
+    (globals::INODE_SUPER, "inode", "i_sb"),
+    (globals::SUPER_DEVICE, "super_block", "s_dev"),
+    (globals::MAPPING_FILE, "vm_area_struct", "vm_file"),
+    (globals::TASK_GROUP, "task_struct", "tgid"),
+];
+
+/// Why the offsets could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum OffsetError {
+    /// The type information could not be read.
+    #[error(
+        "cannot read the kernel's type information ({KERNEL_BTF}): {0}; boot a kernel built with CONFIG_DEBUG_INFO_BTF"
+    )]
+    Btf(#[from] btf_rs::Error),
+    /// The kernel has no such structure, or it lacks the member.
+    #[error(
+        "this kernel has no {structure}.{member}; rousr does not know it yet, report its version"
+    )]
+    Unknown {
+        /// Name of the structure.
+        structure: String,
+        /// Name of the member.
+        member: String,
+    },
+}
+
+/// Reads the offsets, in bytes, of every member the programs need, by the name of their global.
+///
+/// # Errors
+///
+/// Fails where the kernel has no BTF or another layout than any we know.
+pub(super) fn read(btf: &Path) -> Result<Vec<(&'static str, u64)>, OffsetError> {
+    let btf = Btf::from_file(btf)?;
+    MEMBERS
+        .iter()
+        .map(|(global, structure, member)| Ok((*global, offset(&btf, structure, member)?)))
+        .collect()
+}
+
+/// The offset of `member` in `structure`, in bytes.
+fn offset(btf: &Btf, structure: &str, member: &str) -> Result<u64, OffsetError> {
+    // A name can stand for several kinds; a kernel has one structure of it.
+    for candidate in btf.resolve_types_by_name(structure).unwrap_or_default() {
+        if let Type::Struct(candidate) = candidate
+            && let Some(bits) = bit_offset(btf, &candidate, member)?
+        {
+            return Ok(u64::from(bits / 8));
+        }
+    }
+    Err(OffsetError::Unknown {
+        structure: structure.to_owned(),
+        member: member.to_owned(),
+    })
+}
+
+/// Looks through anonymous structures and unions, as C does.
+fn bit_offset(btf: &Btf, within: &Struct, member: &str) -> Result<Option<u32>, OffsetError> {
+    for candidate in &within.members {
+        let name = btf.resolve_name(candidate)?;
+        if name == member {
+            return Ok(Some(candidate.bit_offset()));
+        }
+        if name.is_empty()
+            && let Type::Struct(inner) | Type::Union(inner) = btf.resolve_chained_type(candidate)?
+            && let Some(bits) = bit_offset(btf, &inner, member)?
+        {
+            return Ok(Some(candidate.bit_offset() + bits));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use object::{Object as _, ObjectSection as _};
+
+    use super::*;
+
+    /// The programs' own type information: real BTF, with a layout the ABI fixes.
+    fn programs() -> Btf {
+        let object = object::File::parse(crate::track::bpf::OBJECT).expect("the object is ELF");
+        let section = object.section_by_name(".BTF").expect("the object has BTF");
+        Btf::from_bytes(section.data().expect("the section has data")).expect("the BTF is sound")
+    }
+
+    #[test]
+    fn finds_members_by_name() {
+        let btf = programs();
+        for (member, expected) in [("inode", 0), ("at", 8), ("reason", 16)] {
+            assert_eq!(
+                offset(&btf, "Release", member).unwrap(),
+                expected,
+                "{member}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_what_is_missing() {
+        let error = offset(&programs(), "Release", "nowhere")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("Release.nowhere"), "{error}");
+    }
+
+    #[test]
+    fn names_a_missing_file() {
+        let error = read(Path::new("/nowhere/vmlinux")).unwrap_err().to_string();
+        assert!(error.contains("CONFIG_DEBUG_INFO_BTF"), "{error}");
+    }
+}
