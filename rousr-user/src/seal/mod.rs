@@ -1,1 +1,26 @@
 //! The two read-only levels of a filesystem, and the window that opens it for a reap.
+//!
+//! ```text
+//!             seal, nothing blocks
+//!        ┌────────────────────────────────────┐
+//!        │                                    ▼
+//!      open ──── seal ───▶ mount-sealed ──▶ sealed ──┐
+//!        ▲                   │       ▲        │  ▲   │ window
+//!        └────── unseal ─────┴───────┼────────┘  └───┘
+//!                                    └── an orphan or a writer is left
+//! ```
+
+pub mod fstab;
+pub mod level;
+pub mod machine;
+pub mod volume;
+mod window;
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
+
+pub use level::Level;
+pub use machine::{Error, Seal};
+pub use volume::Volume;

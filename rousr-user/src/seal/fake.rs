@@ -1,0 +1,167 @@
+//! A kernel that consists of two flags, their blockers and a list of calls that it refuses.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::rc::Rc;
+
+use crate::sys::mount::{MountState, Mounts};
+
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Call {
+    Open,
+    State,
+    SetMountReadOnly,
+    ClearMountReadOnly,
+    SetSuperblockReadOnly,
+    ClearSuperblockReadOnly,
+    CloneMount,
+}
+
+impl Call {
+    pub(super) const ALL: [Self; 7] = [
+        Self::Open,
+        Self::State,
+        Self::SetMountReadOnly,
+        Self::ClearMountReadOnly,
+        Self::SetSuperblockReadOnly,
+        Self::ClearSuperblockReadOnly,
+        Self::CloneMount,
+    ];
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Model {
+    pub(super) state: MountState,
+    /// Inodes without a name that are in use.
+    pub(super) orphans: u32,
+    /// Files open for writing through the visible mount.
+    pub(super) writers: u32,
+    /// Read-only flags of the clones that are alive.
+    pub(super) clones: BTreeMap<u32, bool>,
+    clones_made: u32,
+    /// Calls that fail, with which errno.
+    pub(super) refused: BTreeMap<Call, i32>,
+    /// Whether a write through the visible mount could ever have succeeded.
+    pub(super) was_writable: bool,
+}
+
+impl Model {
+    pub(super) fn writable(&self) -> bool {
+        !self.state.mount_read_only && !self.state.superblock_read_only
+    }
+
+    pub(super) fn writable_through_a_clone(&self) -> bool {
+        !self.state.superblock_read_only && self.clones.values().any(|read_only| !read_only)
+    }
+
+    fn refuse(&self, call: Call) -> io::Result<()> {
+        self.refused
+            .get(&call)
+            .map_or(Ok(()), |&errno| Err(io::Error::from_raw_os_error(errno)))
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct FakeMounts(pub(super) Rc<RefCell<Model>>);
+
+pub(super) struct FakeMount {
+    kernel: FakeMounts,
+    clone: Option<u32>,
+    handle: File,
+}
+
+impl FakeMount {
+    fn new(kernel: &FakeMounts, clone: Option<u32>) -> io::Result<Self> {
+        Ok(Self {
+            kernel: kernel.clone(),
+            clone,
+            handle: File::open("/dev/null")?,
+        })
+    }
+}
+
+impl AsFd for FakeMount {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.handle.as_fd()
+    }
+}
+
+impl Drop for FakeMount {
+    fn drop(&mut self) {
+        if let Some(clone) = self.clone {
+            self.kernel.0.borrow_mut().clones.remove(&clone);
+        }
+    }
+}
+
+fn busy_if(blocked: bool) -> io::Result<()> {
+    if blocked {
+        Err(io::Error::from_raw_os_error(libc::EBUSY))
+    } else {
+        Ok(())
+    }
+}
+
+impl Mounts for FakeMounts {
+    type Mount = FakeMount;
+
+    fn open(&self, _: &Path) -> io::Result<FakeMount> {
+        self.0.borrow().refuse(Call::Open)?;
+        FakeMount::new(self, None)
+    }
+
+    fn state(&self, mount: &FakeMount) -> io::Result<MountState> {
+        assert_eq!(mount.clone, None, "a clone is in no mountinfo");
+        let model = self.0.borrow();
+        model.refuse(Call::State)?;
+        Ok(model.state)
+    }
+
+    fn set_mount_read_only(&self, mount: &FakeMount, read_only: bool) -> io::Result<()> {
+        let mut model = self.0.borrow_mut();
+        model.refuse(if read_only {
+            Call::SetMountReadOnly
+        } else {
+            Call::ClearMountReadOnly
+        })?;
+        match mount.clone {
+            Some(clone) => {
+                model.clones.insert(clone, read_only);
+            }
+            None => {
+                busy_if(read_only && model.writers > 0)?;
+                model.state.mount_read_only = read_only;
+            }
+        }
+        model.was_writable |= model.writable();
+        Ok(())
+    }
+
+    fn set_superblock_read_only(&self, _: &FakeMount, read_only: bool) -> io::Result<()> {
+        let mut model = self.0.borrow_mut();
+        model.refuse(if read_only {
+            Call::SetSuperblockReadOnly
+        } else {
+            Call::ClearSuperblockReadOnly
+        })?;
+        // Like reconfigure_super: nothing is in the way of what is the case.
+        let blocked = model.orphans > 0 || model.writers > 0;
+        busy_if(read_only && !model.state.superblock_read_only && blocked)?;
+        model.state.superblock_read_only = read_only;
+        model.was_writable |= model.writable();
+        Ok(())
+    }
+
+    fn clone_mount(&self, _: &FakeMount) -> io::Result<FakeMount> {
+        let mut model = self.0.borrow_mut();
+        model.refuse(Call::CloneMount)?;
+        model.clones_made += 1;
+        let (clone, read_only) = (model.clones_made, model.state.mount_read_only);
+        model.clones.insert(clone, read_only);
+        FakeMount::new(self, Some(clone))
+    }
+}
