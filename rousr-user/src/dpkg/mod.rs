@@ -1,1 +1,3 @@
 //! apt's hook protocol and dpkg's database.
+
+pub mod hook;
