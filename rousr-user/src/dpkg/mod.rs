@@ -1,3 +1,10 @@
 //! apt's hook protocol and dpkg's database.
+//!
+//! [`hook`], [`database`] and [`candidates`] are pure: bytes in, values out. [`admin_dir`] and
+//! [`environment`] do the reading.
 
+pub mod admin_dir;
+pub mod candidates;
+pub mod database;
+pub mod environment;
 pub mod hook;
