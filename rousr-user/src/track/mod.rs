@@ -4,7 +4,10 @@
 //! ([`crate::sys::lease`]).
 
 pub mod bpf;
+pub mod process;
+pub mod procfs;
 mod untracked;
+pub mod usage;
 
 use std::os::fd::OwnedFd;
 

@@ -1,0 +1,344 @@
+//! Who a process is: its name, program, start and systemd unit.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+use std::{fs, io};
+
+use serde::Serialize;
+
+use super::usage::Usage;
+
+/// A process as people know it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Process {
+    /// The process's number.
+    pub pid: u32,
+    /// The command's name, at most 15 bytes; what is not UTF-8 is replaced.
+    pub comm: String,
+    /// The program; `None` for a kernel thread, and where the caller may not see it. A removed
+    /// one has ` (deleted)` at its end.
+    pub executable: Option<PathBuf>,
+    /// When it started, in clock ticks since boot: with the number it names a process for good.
+    pub started: u64,
+    /// The systemd unit it runs in.
+    pub unit: Option<Unit>,
+}
+
+/// A systemd unit.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Unit {
+    /// Such as `ssh.service`, with systemd's escapes as they are.
+    pub name: String,
+    /// The user whose manager runs it; `None` is the system's manager.
+    pub user: Option<u32>,
+}
+
+/// A process that keeps something in use, and how.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Holder {
+    /// The process's number.
+    pub pid: u32,
+    /// The command's name.
+    pub comm: String,
+    /// The systemd unit's name.
+    pub unit: Option<String>,
+    /// The user whose manager runs the unit; absent for the system's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit_user: Option<u32>,
+    /// Such as `fd 3` or `mapping`.
+    pub uses: Vec<String>,
+}
+
+impl Process {
+    /// Reads a process from /proc.
+    ///
+    /// # Errors
+    /// It has ended, or the kernel's text is not as documented in proc(5).
+    pub fn read(pid: u32) -> io::Result<Self> {
+        let read = |name: &str| fs::read(format!("/proc/{pid}/{name}"));
+        let stat = read("stat")?;
+        let started = start_time(&stat).ok_or_else(|| {
+            let text = String::from_utf8_lossy(&stat);
+            let message = format!("/proc/{pid}/stat has no start time in field 22: {text}");
+            io::Error::new(io::ErrorKind::InvalidData, message)
+        })?;
+        let comm = read("comm")?;
+        let comm = comm.strip_suffix(b"\n").unwrap_or(&comm);
+        Ok(Self {
+            pid,
+            comm: String::from_utf8_lossy(comm).into_owned(),
+            executable: fs::read_link(format!("/proc/{pid}/exe")).ok(),
+            started,
+            unit: unit(&read("cgroup")?),
+        })
+    }
+}
+
+/// Who stands behind the usages, by process number; a process that has ended is left out.
+///
+/// # Errors
+/// A process that still runs cannot be read.
+pub fn holders<'a>(usages: impl IntoIterator<Item = &'a Usage>) -> io::Result<Vec<Holder>> {
+    let mut uses: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+    for usage in usages {
+        let uses = uses.entry(usage.pid).or_default();
+        let shown = usage.how.to_string();
+        if !uses.contains(&shown) {
+            uses.push(shown);
+        }
+    }
+    let mut holders = Vec::new();
+    for (pid, uses) in uses {
+        match Process::read(pid) {
+            Ok(process) => holders.push(Holder::new(process, uses)),
+            Err(error) if has_ended(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(holders)
+}
+
+/// Before a file of a process is open it is missing; while it is open the process is.
+fn has_ended(error: &io::Error) -> bool {
+    const ESRCH: i32 = rustix::io::Errno::SRCH.raw_os_error();
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(ESRCH)
+}
+
+impl Holder {
+    fn new(process: Process, uses: Vec<String>) -> Self {
+        let unit_user = process.unit.as_ref().and_then(|unit| unit.user);
+        let unit = process.unit.map(|unit| unit.name);
+        Self {
+            pid: process.pid,
+            comm: process.comm,
+            unit,
+            unit_user,
+            uses,
+        }
+    }
+}
+
+/// Field 22 of /proc/PID/stat. The command's name in field 2 may hold anything, even `)`, so
+/// the count starts after the last one.
+fn start_time(stat: &[u8]) -> Option<u64> {
+    const AFTER_NAME: usize = 22 - 3;
+    let name_end = stat.iter().rposition(|&byte| byte == b')')?;
+    let fields = str::from_utf8(&stat[name_end + 1..]).ok()?;
+    fields
+        .split_ascii_whitespace()
+        .nth(AFTER_NAME)?
+        .parse()
+        .ok()
+}
+
+/// The unit in /proc/PID/cgroup: from the unified hierarchy, else from systemd's own of version 1.
+pub fn unit(cgroup: &[u8]) -> Option<Unit> {
+    const UNIFIED: &[u8] = b"";
+    let unit_in = |controllers| cgroup_path(cgroup, controllers).and_then(unit_of_path);
+    unit_in(UNIFIED).or_else(|| unit_in(b"name=systemd"))
+}
+
+/// The path in the line `hierarchy:controllers:path` of these controllers.
+fn cgroup_path<'a>(cgroup: &'a [u8], controllers: &[u8]) -> Option<&'a [u8]> {
+    cgroup.split(|&byte| byte == b'\n').find_map(|line| {
+        let mut fields = line.splitn(3, |&byte| byte == b':').skip(1);
+        (fields.next()? == controllers).then(|| fields.next())?
+    })
+}
+
+/// The first unit of a control group's path that is no slice; what is below belongs to it. The
+/// service of a user's manager is looked into. Source: systemd's `cg_path_get_unit` and
+/// `cg_path_get_user_unit` in src/basic/cgroup-util.c.
+fn unit_of_path(path: &[u8]) -> Option<Unit> {
+    let mut units = path
+        .split(|&byte| byte == b'/')
+        .filter(|name| is_no_slice(name));
+    let first = units.next()?;
+    if let Some(user) = user_of_manager(first)
+        && let Some(second) = units.next()
+        // A user's manager itself runs in init.scope: to restart it means to restart its service.
+        && second != b"init.scope"
+    {
+        return Some(Unit {
+            name: lossy(second),
+            user: Some(user),
+        });
+    }
+    Some(Unit {
+        name: lossy(first),
+        user: None,
+    })
+}
+
+/// Whether a component of a path names a unit that has processes of its own.
+fn is_no_slice(name: &[u8]) -> bool {
+    const KINDS: [&[u8]; 5] = [b"service", b"scope", b"socket", b"mount", b"swap"];
+    let dot = name.iter().rposition(|&byte| byte == b'.');
+    dot.is_some_and(|dot| dot > 0 && KINDS.contains(&&name[dot + 1..]))
+}
+
+fn user_of_manager(name: &[u8]) -> Option<u32> {
+    let user = name.strip_prefix(b"user@")?.strip_suffix(b".service")?;
+    str::from_utf8(user).ok()?.parse().ok()
+}
+
+fn lossy(name: &[u8]) -> String {
+    OsStr::from_bytes(name).to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+
+    use proptest::prelude::*;
+
+    use super::super::usage::How;
+    use super::*;
+
+    #[test]
+    fn finds_the_unit() {
+        let cases = [
+            (
+                "0::/system.slice/ssh.service\n",
+                Some(("ssh.service", None)),
+            ),
+            ("0::/init.scope\n", Some(("init.scope", None))),
+            (
+                "0::/user.slice/user-0.slice/session-3.scope\n",
+                Some(("session-3.scope", None)),
+            ),
+            (
+                "0::/user.slice/user-1000.slice/user@1000.service/app.slice/x.service\n",
+                Some(("x.service", Some(1000))),
+            ),
+            (
+                "0::/user.slice/user-1000.slice/user@1000.service/init.scope\n",
+                Some(("user@1000.service", None)),
+            ),
+            (
+                "0::/user.slice/user-1000.slice/user@1000.service\n",
+                Some(("user@1000.service", None)),
+            ),
+            (
+                r"0::/system.slice/system-getty.slice/getty@tty1.service",
+                Some(("getty@tty1.service", None)),
+            ),
+            (
+                "0::/system.slice/system-x\\x2dy.slice/x\\x2dy@1.service\n",
+                Some(("x\\x2dy@1.service", None)),
+            ),
+            (
+                "0::/system.slice/a.service/payload/b.service\n",
+                Some(("a.service", None)),
+            ),
+            (
+                "0::/../../system.slice/a.service\n",
+                Some(("a.service", None)),
+            ),
+            (
+                "0::/machine.slice/x.scope/init.scope\n",
+                Some(("x.scope", None)),
+            ),
+            (
+                "12:pids:/a.service\n1:name=systemd:/system.slice/b.service\n0::/\n",
+                Some(("b.service", None)),
+            ),
+            ("12:pids:/a.service\n", None),
+            ("0::/system.slice\n", None),
+            ("0::/.service\n", None),
+            ("0::/\n", None),
+            ("", None),
+        ];
+        for (cgroup, expected) in cases {
+            let found = unit(cgroup.as_bytes());
+            let found = found.as_ref().map(|unit| (unit.name.as_str(), unit.user));
+            assert_eq!(found, expected, "{cgroup:?}");
+        }
+    }
+
+    #[test]
+    fn finds_the_start_time_behind_any_name() {
+        let fields = "S 1 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4711 1 1";
+        for name in ["sh", "a) (b", ") 1 2 3", ""] {
+            let stat = format!("42 ({name}) {fields}\n");
+            assert_eq!(start_time(stat.as_bytes()), Some(4711), "{name}");
+        }
+        for broken in [
+            "",
+            "42 (sh",
+            "42 (sh) S 1",
+            "42 (sh) S 1 1 1 0 -1 1 1 0 0 0 0 0 0 0 20 0 1 0 x",
+        ] {
+            assert_eq!(start_time(broken.as_bytes()), None, "{broken}");
+        }
+    }
+
+    #[test]
+    fn reads_this_process() {
+        let this = Process::read(std::process::id()).unwrap();
+        assert_eq!(this.executable, Some(env::current_exe().unwrap()));
+        assert!(this.started > 0);
+        let again = Process::read(std::process::id()).unwrap();
+        assert_eq!(this, again);
+    }
+
+    #[test]
+    fn a_process_that_has_ended_holds_nothing() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        let usage = |pid, how| Usage {
+            pid,
+            inode: 1,
+            device: 1,
+            links: 1,
+            directory: false,
+            writable: false,
+            how,
+        };
+        let this = std::process::id();
+        let usages = [
+            usage(child.id(), How::Mapping),
+            usage(this, How::Mapping),
+            usage(this, How::Descriptor(3)),
+            usage(this, How::Mapping),
+        ];
+        let found = holders(&usages).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            (found[0].pid, &found[0].uses[..]),
+            (this, &["mapping", "fd 3"].map(String::from)[..])
+        );
+    }
+
+    #[test]
+    fn json_says_only_what_is_known() {
+        let mut holder = Holder {
+            pid: 7,
+            comm: "x".to_owned(),
+            unit: Some("x.service".to_owned()),
+            unit_user: Some(1000),
+            uses: vec!["fd 3".to_owned()],
+        };
+        let json = serde_json::to_string(&holder).unwrap();
+        assert_eq!(
+            json,
+            r#"{"pid":7,"comm":"x","unit":"x.service","unitUser":1000,"uses":["fd 3"]}"#
+        );
+        holder.unit = None;
+        holder.unit_user = None;
+        let json = serde_json::to_string(&holder).unwrap();
+        assert_eq!(json, r#"{"pid":7,"comm":"x","unit":null,"uses":["fd 3"]}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = unit(&bytes);
+            let _ = unit(&[b"0::", bytes.as_slice()].concat());
+            let _ = start_time(&bytes);
+        }
+    }
+}
