@@ -1,2 +1,10 @@
 //! Keeps a read-only `/usr` read-only across upgrades.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use rousr::cli::{self, Arguments};
+
+fn main() -> ExitCode {
+    cli::run(Arguments::parse())
+}

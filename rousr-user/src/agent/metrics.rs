@@ -1,0 +1,140 @@
+//! Prometheus text on a Unix socket.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::{Router, extract::State, http::header::CONTENT_TYPE, response::IntoResponse, routing::get};
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{
+        counter::Counter,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+        info::Info,
+    },
+    registry::{Registry, Unit},
+};
+use tokio::net::UnixListener;
+
+use crate::{seal::Level, track::Health};
+
+/// Where they are served.
+pub const SOCKET: &str = "/run/rousr/metrics.sock";
+
+/// What OpenMetrics calls its text.
+const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The agent's figures.
+#[derive(Debug)]
+pub(super) struct Metrics {
+    registry: Arc<Mutex<Registry>>,
+    level: Gauge,
+    wanted: Gauge,
+    holds: Gauge,
+    bytes: Gauge,
+    attached: Gauge,
+    watched: Gauge,
+    losses: Gauge,
+    /// Transactions finished.
+    pub(super) transactions: Counter,
+    /// Holds made.
+    pub(super) preserved: Counter,
+    /// Holds removed since their inode was not in use.
+    pub(super) reaped: Counter,
+    /// Seconds from the last release of an inode to the removal of its hold.
+    pub(super) latency: Histogram,
+    /// Failed steps.
+    pub(super) errors: Counter,
+}
+
+impl Metrics {
+    pub(super) fn new() -> Self {
+        let mut registry = Registry::with_prefix("rousr");
+        registry.register(
+            "build",
+            "The running version",
+            Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        // One millisecond to half a minute.
+        let latency = Histogram::new(exponential_buckets(0.001, 2.0, 16));
+        registry.register_with_unit(
+            "reap_latency",
+            "From the last release of an inode to the removal of its hold",
+            Unit::Seconds,
+            latency.clone(),
+        );
+        let mut gauge = |name, help| {
+            let gauge = Gauge::default();
+            registry.register(name, help, gauge.clone());
+            gauge
+        };
+        let level = gauge("seal_level", "Level reached: 0 open, 1 mount-sealed, 2 sealed");
+        let wanted = gauge("seal_level_wanted", "Level wanted outside of transactions");
+        let holds = gauge("holds", "Preserved inodes");
+        let bytes = gauge("hold_bytes", "Disk space the holds take");
+        let attached = gauge("tracker_attached", "Whether the BPF programs are attached");
+        let watched = gauge("tracker_watched", "Inodes whose holders are counted");
+        let losses = gauge("tracker_losses", "Events the kernel side lost since the start");
+        let mut counter = |name, help| {
+            let counter = Counter::default();
+            registry.register(name, help, counter.clone());
+            counter
+        };
+        let transactions = counter("transactions", "Transactions finished");
+        let preserved = counter("holds_preserved", "Holds made");
+        let reaped = counter("holds_reaped", "Holds removed because nobody used their inode any more");
+        let errors = counter("errors", "Steps that failed; the log says which");
+        Self {
+            registry: Arc::new(Mutex::new(registry)),
+            level,
+            wanted,
+            holds,
+            bytes,
+            attached,
+            watched,
+            losses,
+            transactions,
+            preserved,
+            reaped,
+            latency,
+            errors,
+        }
+    }
+
+    pub(super) fn set_levels(&self, level: Level, wanted: Level) {
+        self.level.set(level as i64);
+        self.wanted.set(wanted as i64);
+    }
+
+    pub(super) fn set_holds(&self, count: usize, bytes: u64) {
+        self.holds.set(count.try_into().unwrap_or(i64::MAX));
+        self.bytes.set(bytes.try_into().unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn set_tracker(&self, health: &Health) {
+        self.attached.set(health.attached.into());
+        self.watched.set(health.watched.try_into().unwrap_or(i64::MAX));
+        self.losses.set(health.losses.try_into().unwrap_or(i64::MAX));
+    }
+
+    /// Serves `GET /metrics` on `listener`.
+    pub(super) fn serve(&self, listener: UnixListener) -> impl Future<Output = ()> + Send + 'static {
+        let router = Router::new()
+            .route("/metrics", get(scrape))
+            .with_state(Arc::clone(&self.registry));
+        async move {
+            if let Err(error) = axum::serve(listener, router).await {
+                tracing::error!(%error, "the metrics are not served any more");
+            }
+        }
+    }
+}
+
+async fn scrape(State(registry): State<Arc<Mutex<Registry>>>) -> impl IntoResponse {
+    let mut text = String::new();
+    let registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
+    // Writing into a string fails only where a metric's own encoder does.
+    match encode(&mut text, &registry) {
+        Ok(()) => Ok(([(CONTENT_TYPE, CONTENT)], text)),
+        Err(error) => Err((axum::http::StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
+    }
+}

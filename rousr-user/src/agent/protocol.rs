@@ -1,0 +1,74 @@
+//! What the hooks and the command line say to the agent, and what it answers.
+//!
+//! One request a connection: a line of JSON, followed by as many raw bytes as it announces, and
+//! one line of JSON back. Described for other programs in docs/control.md.
+
+use serde::{Deserialize, Serialize};
+
+use super::status::Status;
+use crate::transaction::Outcome;
+
+/// Where the agent listens.
+pub const SOCKET: &str = "/run/rousr/control.sock";
+
+/// The longest first line.
+pub const MAX_LINE: u64 = 4096;
+
+/// The longest hook stream taken: apt's configuration and a line for each package, which is
+/// some hundred kilobytes for a release upgrade.
+pub const MAX_STREAM: u64 = 64 << 20;
+
+/// A request's first line.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(tag = "method", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// A transaction begins: make the volume writable.
+    Begin,
+    /// Keep the files that the following hook stream is about to replace or remove.
+    Preserve {
+        /// The stream's length in bytes.
+        length: u64,
+    },
+    /// The transaction is over: settle the holds and seal.
+    Finish,
+    /// Tell the state of everything.
+    Status,
+}
+
+/// The answer.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Reply {
+    /// A step of a transaction is done.
+    Done(Outcome),
+    /// The state of everything.
+    Status(Box<Status>),
+    /// The request failed; the text says why and what to do.
+    Error(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_read_as_documented() {
+        let table = [
+            (r#"{"method":"begin"}"#, Request::Begin),
+            (r#"{"method":"preserve","length":17}"#, Request::Preserve { length: 17 }),
+            (r#"{"method":"finish"}"#, Request::Finish),
+            (r#"{"method":"status"}"#, Request::Status),
+        ];
+        for (line, request) in table {
+            assert_eq!(serde_json::from_str::<Request>(line).expect(line), request);
+            assert_eq!(serde_json::to_string(&request).expect(line), line);
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for line in ["", "{}", r#"{"method":"format"}"#, r#"{"method":"preserve"}"#, "\u{0}"] {
+            assert!(serde_json::from_str::<Request>(line).is_err(), "{line:?}");
+        }
+    }
+}

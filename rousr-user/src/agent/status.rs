@@ -1,0 +1,158 @@
+//! The state of everything, as `rousr status` shows it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    seal::Level,
+    track::{
+        Health,
+        process::{Holder, holders},
+        usage::Usage,
+    },
+};
+
+/// The state of one volume. In JSON, names are in camelCase, sizes in bytes and times in seconds
+/// since 1970.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// Where the volume is mounted.
+    pub mount_point: String,
+    /// Type of the filesystem.
+    pub filesystem: String,
+    /// What is mounted.
+    pub source: String,
+    /// The level it has.
+    pub level: Level,
+    /// The level it should have outside of transactions.
+    pub wanted: Level,
+    /// When the open transaction began; absent where none is open.
+    pub transaction_began: Option<u64>,
+    /// The agent; absent where none is running.
+    pub agent: Option<AgentStatus>,
+    /// The preserved inodes.
+    pub holds: Vec<HoldStatus>,
+    /// What keeps the superblock from going read-only.
+    pub blockers: Vec<Blocker>,
+    /// What could not be told, and what else is amiss.
+    pub warnings: Vec<String>,
+}
+
+/// The running agent.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentStatus {
+    /// Its process.
+    pub pid: u32,
+    /// `bpf`: exact counts; `none`: holds go at the next transaction only.
+    pub tracker: String,
+    /// Whether the BPF programs are attached; they are while there is a hold.
+    pub attached: bool,
+    /// Number of inodes whose holders are counted.
+    pub watched: usize,
+    /// Events the kernel side lost since the start.
+    pub losses: u64,
+    /// Why there is no exact tracker.
+    pub missing: Option<String>,
+}
+
+/// A preserved inode.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HoldStatus {
+    /// Inode number.
+    pub inode: u64,
+    /// Where the file was; absent where the ledger does not know. What is not UTF-8 is replaced.
+    pub path: Option<String>,
+    /// The package it came from.
+    pub package: Option<String>,
+    /// That package's version.
+    pub old_version: Option<String>,
+    /// The version that replaced it; absent for a removal.
+    pub new_version: Option<String>,
+    /// When it was preserved.
+    pub since: Option<u64>,
+    /// Disk space it takes.
+    pub bytes: u64,
+    /// Open files and mappings the kernel side counts; absent without it.
+    pub count: Option<u64>,
+    /// Who uses it, as far as /proc shows.
+    pub holders: Vec<Holder>,
+}
+
+/// What keeps the superblock from going read-only.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Blocker {
+    /// Why it blocks.
+    pub kind: BlockerKind,
+    /// Inode number.
+    pub inode: u64,
+    /// Who uses it.
+    pub holders: Vec<Holder>,
+}
+
+/// Why something blocks.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BlockerKind {
+    /// A file without a name that is in use.
+    OrphanFile,
+    /// A removed directory that is open, or some process's root or working directory.
+    OrphanDirectory,
+    /// A file open for writing.
+    Writer,
+}
+
+impl From<&Health> for AgentStatus {
+    fn from(health: &Health) -> Self {
+        Self {
+            pid: std::process::id(),
+            tracker: health.tracker.to_owned(),
+            attached: health.attached,
+            watched: health.watched,
+            losses: health.losses,
+            missing: health.missing.clone(),
+        }
+    }
+}
+
+impl Status {
+    /// Bytes of all holds.
+    pub fn bytes(&self) -> u64 {
+        self.holds.iter().map(|hold| hold.bytes).sum()
+    }
+}
+
+/// The blockers among `usages`, files before directories before writers.
+///
+/// # Errors
+///
+/// Fails where a running process cannot be read.
+pub fn blockers(usages: &[Usage]) -> std::io::Result<Vec<Blocker>> {
+    let mut by_inode: BTreeMap<(BlockerKind, u64), Vec<&Usage>> = BTreeMap::new();
+    for usage in usages {
+        if let Some(kind) = blocks(usage) {
+            by_inode.entry((kind, usage.inode)).or_default().push(usage);
+        }
+    }
+    by_inode
+        .into_iter()
+        .map(|((kind, inode), usages)| {
+            Ok(Blocker { kind, inode, holders: holders(usages)? })
+        })
+        // Its processes may have ended since.
+        .filter(|blocker| blocker.as_ref().map_or(true, |blocker| !blocker.holders.is_empty()))
+        .collect()
+}
+
+fn blocks(usage: &Usage) -> Option<BlockerKind> {
+    match (usage.links, usage.directory, usage.writable) {
+        (0, false, _) => Some(BlockerKind::OrphanFile),
+        (_, false, true) => Some(BlockerKind::Writer),
+        (0, true, _) => Some(BlockerKind::OrphanDirectory),
+        _ => None,
+    }
+}

@@ -1,0 +1,52 @@
+//! The command line: arguments in, view out.
+
+mod agent;
+mod apt;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Keeps a read-only /usr read-only across upgrades.
+///
+/// apt's hooks call rousr around each dpkg run; the agent removes what the upgrade replaced as
+/// soon as its last user is gone.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rousr",
+    version,
+    arg_required_else_help = true,
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong arguments.\nSee rousr(8) and /usr/share/doc/rousr."
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show whether /usr is sealed, what is held and by whom, and what blocks a seal
+    Status(status::Arguments),
+    /// Run the agent in the foreground, as rousr.service does
+    Agent,
+    /// What apt's hooks call; see /etc/apt/apt.conf.d/01rousr
+    #[command(subcommand)]
+    Apt(apt::Hook),
+}
+
+/// Runs one command, and says on standard error why it failed.
+pub fn run(arguments: Arguments) -> ExitCode {
+    let result = match arguments.command {
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Agent => agent::run(),
+        Command::Apt(hook) => apt::run(hook),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("rousr: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! After dpkg has run: settle the holds, and seal.
+
+use std::{os::fd::AsFd as _, time::SystemTime};
+
+use super::{Error, Keeper, Outcome, Record as Transaction};
+use crate::{
+    hold::{
+        Settled, Store,
+        ledger::{Event, Record},
+    },
+    seal::Level,
+    sys::{lease::Leases, links::Links, mount::Mounts},
+    track::{Pin, Tracker},
+};
+
+/// Holds entered into the tracker in one go: each takes a descriptor meanwhile.
+const CHUNK: usize = 4096;
+
+impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
+    /// Ends a transaction: drops the holds that keep nothing, watches the others, and seals as far
+    /// as blockers allow. Also what a starting agent does with the holds that it finds.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the volume cannot be sealed at all; the transaction stays recorded then, and
+    /// the next finish tries again.
+    pub fn finish(&self, tracker: &mut impl Tracker) -> Result<Outcome, Error> {
+        let _lock = self.lock()?;
+        let wanted = self.wanted()?;
+        let mut warnings = Vec::new();
+        // A problem with the holds is no reason to leave the volume writable.
+        let settled = self.settle(tracker, &mut warnings).unwrap_or_else(|error| {
+            warnings.push(error.to_string());
+            Settled::default()
+        });
+        if wanted > Level::Open {
+            self.seal.seal()?;
+        }
+        Transaction::remove(&self.places.record)?;
+        Ok(Outcome {
+            kept: settled.kept.len() as u64,
+            reaped: settled.reaped.len() as u64,
+            warnings,
+            ..self.outcome(wanted)?
+        })
+    }
+
+    fn settle(
+        &self,
+        tracker: &mut impl Tracker,
+        warnings: &mut Vec<String>,
+    ) -> Result<Settled, Error> {
+        if self.holds()?.holds.is_empty() {
+            return Ok(Settled::default());
+        }
+        self.watch(tracker, warnings)?;
+        let (entries, damage) = self.ledger.load();
+        warnings.extend(damage.iter().map(ToString::to_string));
+        let (settled, level) = self.seal.window(|root| {
+            match Store::open(self.links.clone(), root)? {
+                Some(store) => store.settle(
+                    &self.volume.mount_point,
+                    &entries,
+                    &self.leases,
+                    |inode| tracker.holders(inode),
+                ),
+                None => Ok(Settled::default()),
+            }
+        })?;
+        if let Err(error) = level {
+            warnings.push(error.to_string());
+        }
+        let settled = settled?;
+        warnings.extend(settled.failed.iter().map(ToString::to_string));
+        warnings.extend(settled.strays.iter().map(ToString::to_string));
+
+        let now = SystemTime::now();
+        let gone = [(Event::Dropped, &settled.dropped), (Event::Reaped, &settled.reaped)];
+        let mut records = Vec::new();
+        for (event, holds) in gone {
+            for hold in holds {
+                tracker.unwatch(hold.inode);
+                records.push(Record::removed(event, hold.inode, entries.get(&hold.inode), now));
+            }
+        }
+        if let Err(error) = self.ledger.append(&records) {
+            warnings.push(error.to_string());
+        }
+        Ok(settled)
+    }
+
+    /// Watches the holds whose inode has no other name; one that has is of no interest.
+    fn watch(&self, tracker: &mut impl Tracker, warnings: &mut Vec<String>) -> Result<(), Error> {
+        let mount = self.seal.open()?;
+        let Some(store) = Store::open(self.links.clone(), mount.as_fd())? else {
+            return Ok(());
+        };
+        let alone: Vec<u64> = store
+            .list()?
+            .holds
+            .iter()
+            .filter(|hold| hold.stat.links == 1)
+            .map(|hold| hold.inode)
+            .collect();
+        for chunk in alone.chunks(CHUNK) {
+            let pins: Vec<Pin> = chunk
+                .iter()
+                .filter_map(|&inode| Some(Pin { inode, file: store.pin(inode).ok()? }))
+                .collect();
+            if let Err(error) = tracker.watch(&pins) {
+                // The lease still tells whether they may go, at the next transaction.
+                warnings.push(error.to_string());
+                break;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,222 @@
+//! The keeper of one volume, and the two steps that only turn the seal.
+
+use std::{
+    io,
+    os::fd::AsFd as _,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use super::{Outcome, Record, RecordError};
+use crate::{
+    dpkg::admin_dir::AdminDir,
+    hold::{self, Ledger, Listing, Lock, Store, lock},
+    seal::{self, Level, Seal, Volume},
+    sys::{
+        lease::{HostLeases, Leases},
+        links::{HostLinks, Links},
+        mount::{HostMounts, Mounts, read_mountinfo},
+    },
+};
+
+/// How long a step waits for another process's step to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where things are.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// What the administrator wants read-only.
+    pub fstab: PathBuf,
+    /// What the holds were.
+    pub ledger: PathBuf,
+    /// One writer at a time.
+    pub lock: PathBuf,
+    /// The open transaction.
+    pub record: PathBuf,
+    /// dpkg's database.
+    pub dpkg: AdminDir,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            fstab: "/etc/fstab".into(),
+            ledger: "/var/lib/rousr/ledger".into(),
+            lock: "/run/rousr/lock".into(),
+            record: "/run/rousr/transaction".into(),
+            dpkg: AdminDir::from_environment(),
+        }
+    }
+}
+
+/// Why a step of a transaction failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// /usr is on no mounted filesystem.
+    #[error("no mount holds {}; is /proc mounted?", .0.display())]
+    NoVolume(PathBuf),
+    /// The mounts, /proc or leases cannot be used at all.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// The error.
+        source: io::Error,
+    },
+    /// Another process is at work.
+    #[error(transparent)]
+    Lock(#[from] lock::Error),
+    /// The level could not be changed.
+    #[error(transparent)]
+    Seal(#[from] seal::Error),
+    /// The hold directory cannot be used.
+    #[error(transparent)]
+    Hold(#[from] hold::Error),
+    /// The record of the transaction cannot be used.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+/// Keeps one volume: owns its seal and its holds.
+#[derive(Debug)]
+pub struct Keeper<M, L, S> {
+    pub(super) volume: Volume,
+    pub(super) seal: Seal<M>,
+    pub(super) links: L,
+    pub(super) leases: S,
+    pub(super) ledger: Ledger,
+    pub(super) places: Places,
+}
+
+/// The keeper on the running kernel.
+pub type HostKeeper = Keeper<HostMounts, HostLinks, HostLeases>;
+
+impl HostKeeper {
+    /// The keeper of the volume that holds /usr.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the mounts cannot be read.
+    pub fn open(places: Places) -> Result<Self, Error> {
+        let usr = Path::new("/usr");
+        let mountinfo = read_mountinfo().map_err(failed("read the mounts"))?;
+        let volume =
+            Volume::containing(usr, &mountinfo).ok_or_else(|| Error::NoVolume(usr.to_owned()))?;
+        let leases = HostLeases::new().map_err(failed("ignore SIGIO"))?;
+        Ok(Self::new(volume, HostMounts, HostLinks, leases, places))
+    }
+}
+
+impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
+    /// A keeper on the given kernel.
+    pub fn new(volume: Volume, mounts: M, links: L, leases: S, places: Places) -> Self {
+        Self {
+            seal: Seal::new(mounts, &volume.mount_point),
+            volume,
+            links,
+            leases,
+            ledger: Ledger::new(&places.ledger),
+            places,
+        }
+    }
+
+    /// What it keeps.
+    pub fn volume(&self) -> &Volume {
+        &self.volume
+    }
+
+    /// What the holds were.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The level as it is.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the mount is gone.
+    pub fn level(&self) -> Result<Level, Error> {
+        Ok(self.seal.level()?)
+    }
+
+    /// The level wanted outside of transactions: what the open transaction found, else what fstab
+    /// says or the volume has. What was not read-only is never made so.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the mount is gone.
+    pub fn wanted(&self) -> Result<Level, Error> {
+        if let Some(record) = self.record()? {
+            return Ok(record.wanted);
+        }
+        let state = self.seal.state()?;
+        // Without an fstab the mount's own flags say what is wanted.
+        let fstab = std::fs::read(&self.places.fstab).unwrap_or_default();
+        Ok(self.volume.wanted(&fstab, state))
+    }
+
+    /// The open transaction.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the record is unreadable.
+    pub fn record(&self) -> Result<Option<Record>, Error> {
+        Ok(Record::load(&self.places.record)?)
+    }
+
+    /// The holds there are.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the hold directory is not ours.
+    pub fn holds(&self) -> Result<Listing, Error> {
+        let mount = self.seal.open()?;
+        match Store::open(self.links.clone(), mount.as_fd())? {
+            Some(store) => Ok(store.list()?),
+            None => Ok(Listing::default()),
+        }
+    }
+
+    /// Begins a transaction: records what is wanted, and makes the volume writable.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the volume stays read-only; nothing has changed then.
+    pub fn begin(&self) -> Result<Outcome, Error> {
+        let _lock = self.lock()?;
+        let wanted = self.wanted()?;
+        let mut warnings = Vec::new();
+        // Without the record a crash leaves the volume writable until the next transaction, which
+        // is no reason not to upgrade.
+        if let Err(error) = (Record { wanted, began: unix_seconds() }).store(&self.places.record) {
+            warnings.push(error.to_string());
+        }
+        if wanted > Level::Open {
+            self.seal.unseal()?;
+        }
+        Ok(Outcome { warnings, ..self.outcome(wanted)? })
+    }
+
+    pub(super) fn lock(&self) -> Result<Lock, Error> {
+        Ok(Lock::acquire_timeout(&self.places.lock, PATIENCE)?)
+    }
+
+    pub(super) fn outcome(&self, wanted: Level) -> Result<Outcome, Error> {
+        Ok(Outcome {
+            level: self.level()?,
+            wanted,
+            preserved: 0,
+            kept: 0,
+            reaped: 0,
+            warnings: Vec::new(),
+        })
+    }
+}
+
+pub(super) fn failed(what: &'static str) -> impl FnOnce(io::Error) -> Error {
+    move |source| Error::System { what, source }
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,46 @@
+//! A transaction: from apt's Pre-Invoke to its Post-Invoke, and what is left of it afterwards.
+//!
+//! ```text
+//!   sealed ── begin ──▶ open ── preserve ──▶ (dpkg runs) ── finish ──▶ sealed
+//!     ▲                                                        │
+//!     │                                                        ├──▶ mount-sealed, by a blocker
+//!     └── reap, in a window ◀── last holder gone ◀── holds ◀───┘
+//! ```
+//!
+//! The agent runs these steps; where it is not running, apt's hooks run the same code. Both take
+//! the same lock.
+
+mod finish;
+mod keeper;
+mod preserve;
+mod reap;
+mod record;
+
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+use crate::seal::Level;
+
+pub use keeper::{Error, HostKeeper, Keeper, Places};
+pub use reap::{Reaped, Reaping};
+pub use record::{Record, RecordError};
+
+/// What a step led to.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outcome {
+    /// The level afterwards.
+    pub level: Level,
+    /// The level wanted outside of transactions.
+    pub wanted: Level,
+    /// Holds made by this step.
+    pub preserved: u64,
+    /// Holds there are now.
+    pub kept: u64,
+    /// Holds removed since nobody used their inode.
+    pub reaped: u64,
+    /// What did not go as it should, each with a next step.
+    pub warnings: Vec<String>,
+}

@@ -1,0 +1,139 @@
+//! Before dpkg runs: a hold for every inode that is about to lose its name.
+
+use std::{
+    collections::HashMap,
+    os::fd::AsFd as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use super::{Error, Keeper, Outcome};
+use crate::{
+    dpkg::{
+        candidates::{self, candidates},
+        hook::Stream,
+    },
+    hold::{Candidate, Origin, Preserved, Store, ledger::Record},
+    seal::Level,
+    sys::{lease::Leases, links::Links, mount::Mounts},
+    track::procfs,
+};
+
+/// Warnings told one by one; the rest is counted.
+const TOLD: usize = 10;
+
+impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
+    /// Makes holds for the files that the transaction in apt's hook stream replaces or removes, and
+    /// for every file of the volume that is in use: triggers rewrite files that no package lists.
+    ///
+    /// # Errors
+    ///
+    /// Fails only where no hold at all can be made; what else goes wrong is a warning.
+    pub fn preserve(&self, stream: &[u8]) -> Result<Outcome, Error> {
+        let _lock = self.lock()?;
+        let wanted = self.wanted()?;
+        if wanted == Level::Open {
+            // Nothing will be sealed, so nothing can block it.
+            return self.outcome(wanted);
+        }
+        let mut warnings = Vec::new();
+        let candidates = self.candidates(stream, &mut warnings);
+        let mount = self.seal.open()?;
+        let store = Store::create(self.links.clone(), mount.as_fd())?;
+        let listed = store.preserve(&self.volume.mount_point, candidates);
+        let in_use = match self.in_use() {
+            Ok(links) => store.preserve_open(&self.volume.mount_point, links),
+            Err(error) => {
+                warnings.push(error.to_string());
+                Preserved::default()
+            }
+        };
+        let now = SystemTime::now();
+        let names: Vec<Record> = [&listed, &in_use]
+            .into_iter()
+            .flat_map(|preserved| &preserved.names)
+            .map(|name| Record::preserved(name, now))
+            .collect();
+        if let Err(error) = self.ledger.append(&names) {
+            warnings.push(error.to_string());
+        }
+        for preserved in [&listed, &in_use] {
+            tell(preserved, &mut warnings);
+        }
+        Ok(Outcome {
+            preserved: listed.held + in_use.held,
+            kept: store.list()?.holds.len() as u64,
+            warnings,
+            ..self.outcome(wanted)?
+        })
+    }
+
+    /// What apt announces. A line that is not understood costs that line's package only.
+    fn candidates(&self, stream: &[u8], warnings: &mut Vec<String>) -> Vec<Candidate> {
+        let (stream, bad) = Stream::parse_lenient(stream);
+        warn(warnings, bad.iter().map(ToString::to_string));
+        let view = match self.places.dpkg.view(Path::new("/"), &self.volume.mount_point) {
+            Ok(view) => view,
+            Err(error) => {
+                warnings.push(error.to_string());
+                return Vec::new();
+            }
+        };
+        let (found, unlisted) = candidates(&stream.actions, |action| {
+            self.places.dpkg.installed_files(&action.package, action.list_architecture(), &view)
+        });
+        warn(warnings, unlisted.iter().map(ToString::to_string));
+        with_origins(found)
+    }
+
+    /// A magic link to each file of the volume that some process uses, one for each inode.
+    fn in_use(&self) -> Result<Vec<PathBuf>, Error> {
+        let mount = self.seal.open()?;
+        let root = self
+            .links
+            .stat_open(mount.as_fd())
+            .map_err(super::keeper::failed("look at the mount's root"))?;
+        let snapshot = procfs::snapshot(root.device)
+            .map_err(super::keeper::failed("see which files are in use (/proc)"))?;
+        let mut links = HashMap::new();
+        for usage in snapshot.usages {
+            if !usage.directory && usage.links > 0 {
+                links.entry(usage.inode).or_insert(usage.link);
+            }
+        }
+        Ok(links.into_values().collect())
+    }
+}
+
+/// Files of one package share their origin.
+fn with_origins(found: Vec<candidates::Candidate>) -> Vec<Candidate> {
+    let mut origins: HashMap<String, Arc<Origin>> = HashMap::new();
+    found
+        .into_iter()
+        .map(|file| {
+            let origin = origins.entry(file.package).or_insert_with_key(|package| {
+                Arc::new(Origin {
+                    package: package.clone(),
+                    old_version: file.old_version.unwrap_or_default(),
+                    new_version: file.new_version,
+                })
+            });
+            Candidate { path: file.path, origin: Some(Arc::clone(origin)) }
+        })
+        .collect()
+}
+
+fn tell(preserved: &Preserved, warnings: &mut Vec<String>) {
+    warn(warnings, preserved.skipped.iter().map(ToString::to_string));
+    warnings.extend(preserved.stopped.as_ref().map(ToString::to_string));
+}
+
+/// Adds the first few, and how many more there are.
+fn warn(warnings: &mut Vec<String>, all: impl ExactSizeIterator<Item = String>) {
+    let more = all.len().saturating_sub(TOLD);
+    warnings.extend(all.take(TOLD));
+    if more > 0 {
+        warnings.push(format!("{more} more of that kind"));
+    }
+}

@@ -1,0 +1,124 @@
+//! After a transaction: holds go as their last holders do.
+
+use std::{os::fd::AsFd as _, time::SystemTime};
+
+use super::{Error, Keeper};
+use crate::{
+    hold::{Probe, Probed, Reap, Store, ledger::{Event, Record}},
+    seal::Level,
+    sys::{lease::Leases, links::Links, mount::Mounts},
+    track::Tracker,
+};
+
+/// What became of inodes that lost a holder.
+#[derive(Debug, Default)]
+pub struct Reaping {
+    /// Holds removed.
+    pub reaped: Vec<Reaped>,
+    /// The level after it; `None` where no window was opened.
+    pub level: Option<Level>,
+    /// What failed; those holds stay.
+    pub errors: Vec<String>,
+}
+
+/// A hold that is gone.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Reaped {
+    /// The inode it kept.
+    pub inode: u64,
+    /// Disk space freed.
+    pub bytes: u64,
+    /// A path the file had; absent where the ledger does not know.
+    pub path: Option<std::path::PathBuf>,
+}
+
+impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
+    /// Removes the holds among `inodes` that have no holder left, by the tracker's count and by
+    /// the kernel's own.
+    ///
+    /// The probes come first: a window is opened only where something is to be removed.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the window cannot be opened; all holds stay then.
+    pub fn reap(
+        &self,
+        tracker: &mut impl Tracker,
+        inodes: impl IntoIterator<Item = u64>,
+    ) -> Result<Reaping, Error> {
+        let _lock = self.lock()?;
+        let mut reaping = Reaping::default();
+        let free = self.probe(tracker, inodes, &mut reaping)?;
+        if free.is_empty() {
+            return Ok(reaping);
+        }
+        let (entries, _) = self.ledger.load();
+        let (unlinked, level) = self.seal.window(|root| {
+            let store = Store::open(self.links.clone(), root)?;
+            free.into_iter()
+                .map(|probed| unlink(store.as_ref(), probed))
+                .collect::<Result<Vec<_>, Error>>()
+        })?;
+        match level {
+            Ok(level) => reaping.level = Some(level),
+            Err(error) => reaping.errors.push(error.to_string()),
+        }
+        let now = SystemTime::now();
+        let mut records = Vec::new();
+        for unlinked in unlinked? {
+            match unlinked {
+                Ok((inode, bytes)) => {
+                    tracker.unwatch(inode);
+                    let entry = entries.get(&inode);
+                    records.push(Record::removed(Event::Reaped, inode, entry, now));
+                    let path = entry.and_then(|entry| Some(entry.names.first()?.path.clone()));
+                    reaping.reaped.push(Reaped { inode, bytes, path });
+                }
+                Err(error) => reaping.errors.push(error),
+            }
+        }
+        if let Err(error) = self.ledger.append(&records) {
+            reaping.errors.push(error.to_string());
+        }
+        Ok(reaping)
+    }
+
+    fn probe(
+        &self,
+        tracker: &mut impl Tracker,
+        inodes: impl IntoIterator<Item = u64>,
+        reaping: &mut Reaping,
+    ) -> Result<Vec<Probed>, Error> {
+        let mount = self.seal.open()?;
+        let Some(store) = Store::open(self.links.clone(), mount.as_fd())? else {
+            return Ok(Vec::new());
+        };
+        let mut free = Vec::new();
+        for inode in inodes {
+            if tracker.holders(inode).is_some_and(|holders| holders > 0) {
+                continue;
+            }
+            match store.probe(inode, &self.leases) {
+                Ok(Probe::Free(probed)) => free.push(probed),
+                // A holder that no count knows; its release will be told.
+                Ok(Probe::InUse) => {}
+                Ok(Probe::Gone) => tracker.unwatch(inode),
+                Err(error) => reaping.errors.push(error.to_string()),
+            }
+        }
+        Ok(free)
+    }
+}
+
+/// Unlinks one hold; a failure concerns this one only.
+fn unlink<L: Links>(
+    store: Option<&Store<'_, L>>,
+    probed: Probed,
+) -> Result<Result<(u64, u64), String>, Error> {
+    let (inode, bytes) = (probed.inode(), probed.allocated());
+    Ok(match store.map(|store| store.unlink(probed)) {
+        Some(Ok(Reap::Gone | Reap::AlreadyGone)) | None => Ok((inode, bytes)),
+        Some(Ok(Reap::InUse)) => Err(format!("hold {inode} is in use again")),
+        Some(Err(error)) => Err(error.to_string()),
+    })
+}
