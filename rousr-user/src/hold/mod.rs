@@ -1,1 +1,30 @@
 //! The hold store: hard links that keep replaced inodes linked until their last holder is gone.
+//!
+//! A hold is `.rousr/INODE` at the top of a volume's mount. The directory is the truth; the ledger
+//! only says what the holds were: path, package, versions, since when.
+//!
+//! ```text
+//! preserve ──▶ hold ──▶ settle ──▶ dropped   (the inode still has its name: nothing was replaced)
+//!                          │ ├───▶ reaped    (nobody uses it)
+//!                          ▼
+//!                         kept ──▶ probe ──▶ reaped   (the last holder is gone)
+//! ```
+
+pub mod error;
+pub mod escape;
+pub mod ledger;
+pub mod lock;
+mod place;
+pub mod preserve;
+pub mod reap;
+pub mod settle;
+pub mod store;
+pub mod verdict;
+
+pub use error::Error;
+pub use ledger::Ledger;
+pub use lock::Lock;
+pub use preserve::{Candidate, Origin, Preserved};
+pub use reap::{Probe, Probed, Reap};
+pub use settle::Settled;
+pub use store::{Hold, Listing, Store};
