@@ -1,11 +1,34 @@
 //! The project's own tasks; run as `cargo xtask <task>`.
 
+mod archive;
+mod cache;
+mod guest;
+mod install;
+mod lab;
+mod process;
+mod say;
+mod setup;
+mod vm;
+
+use std::process::ExitCode;
+
 use clap::Parser;
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Set up, test and demonstrate rousr")]
-enum Task {}
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+#[command(about = "Set up, test and demonstrate rousr")]
+enum Task {
+    Setup(setup::Arguments),
+    Vm(vm::Arguments),
+}
 
-fn main() -> anyhow::Result<()> {
-    match Task::parse() {}
+fn main() -> ExitCode {
+    let ended = match Task::parse() {
+        Task::Setup(arguments) => setup::run(&arguments),
+        Task::Vm(arguments) => vm::run(arguments),
+    };
+    ended.unwrap_or_else(|error| {
+        say::error(&error);
+        ExitCode::FAILURE
+    })
 }

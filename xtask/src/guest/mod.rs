@@ -1,0 +1,190 @@
+//! A pristine guest that runs one command.
+
+mod console;
+mod ending;
+mod payload;
+mod qemu;
+
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::ChildStdout;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, LazyLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use clap::ValueEnum;
+use tempfile::TempDir;
+
+use crate::install::Installed;
+use crate::lab::kernel::Kernel;
+use crate::{lab, say};
+use ending::Scanner;
+use qemu::Machine;
+
+/// What a guest is and what it is given.
+#[derive(Clone, Debug)]
+pub(crate) struct Guest {
+    pub(crate) kernel: Kernel,
+    pub(crate) init: Init,
+    pub(crate) cpus: u32,
+    pub(crate) memory_mib: u32,
+    /// The guest's clock counts instructions; one CPU.
+    pub(crate) icount: bool,
+    /// More kernel arguments.
+    pub(crate) append: String,
+    /// From power-on to the command's end.
+    pub(crate) timeout: Duration,
+    /// rousr's files; empty for a guest without it.
+    pub(crate) installed: Vec<Installed>,
+    /// The folder copied to /run/share.
+    pub(crate) share: Option<PathBuf>,
+    /// The folder that receives what the command left in /run/out.
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// PID 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Init {
+    /// A shell that mounts what a command expects and runs it; no service
+    Sh,
+    /// systemd, the command runs after multi-user.target
+    Systemd,
+}
+
+impl Init {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Sh => "sh",
+            Self::Systemd => "systemd",
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The command ended with this status; 128 and more for a signal, as a shell says it.
+    Exited(u8),
+    TimedOut,
+    /// The user pressed Ctrl-C, or the task was asked to terminate.
+    Interrupted,
+}
+
+impl Guest {
+    /// Boots, runs `command` (program and arguments) as root, writes its stdout and stderr to
+    /// `output` as they come, and ends the guest. Blocks; guests may run in parallel threads.
+    ///
+    /// # Errors
+    ///
+    /// Where the guest cannot be started or goes down before the command ends; the message has
+    /// the end of its console.
+    pub(crate) fn run(&self, command: &[OsString], output: &mut dyn Write) -> Result<Ending> {
+        let interrupted = interrupted()?;
+        let scratch = TempDir::new().context("cannot create a temporary folder")?;
+        let machine = Machine::in_folder(scratch.path());
+        lab::initramfs::write(&machine.initramfs)?;
+        payload::write(&machine.payload, self, command)
+            .context("cannot pack what the guest is given")?;
+        payload::create_out(&machine.out)?;
+
+        let mut running = machine.start(self)?;
+        let stdout = running.stdout()?;
+        let ending = follow(
+            &receive(stdout),
+            Instant::now() + self.timeout,
+            interrupted,
+            output,
+        )?;
+        running.stop()?;
+        match ending {
+            Some(ending) => {
+                if ending == Ending::TimedOut {
+                    say::line(console::describe(&machine.console)?);
+                }
+                self.fetch_out(&machine)?;
+                Ok(ending)
+            }
+            None => bail!(
+                "the guest went down before the command ended\n{}{}",
+                machine.errors(),
+                console::describe(&machine.console)?
+            ),
+        }
+    }
+
+    fn fetch_out(&self, machine: &Machine) -> Result<()> {
+        let Some(folder) = &self.out else {
+            return Ok(());
+        };
+        payload::fetch_out(&machine.out, folder)
+            .with_context(|| format!("cannot unpack /run/out into {}", folder.display()))
+    }
+}
+
+/// Passes the command's output on until it ends; none when the guest went down before.
+fn follow(
+    chunks: &Receiver<Vec<u8>>,
+    deadline: Instant,
+    interrupted: &AtomicBool,
+    output: &mut dyn Write,
+) -> Result<Option<Ending>> {
+    /// How long Ctrl-C may take to be noticed.
+    const TICK: Duration = Duration::from_millis(100);
+    let mut scanner = Scanner::default();
+    loop {
+        if interrupted.load(Ordering::Relaxed) {
+            return Ok(Some(Ending::Interrupted));
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(Some(Ending::TimedOut));
+        }
+        let chunk = match chunks.recv_timeout(left.min(TICK)) {
+            Ok(chunk) => chunk,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+        };
+        let (said, status) = scanner.scan(&chunk);
+        output
+            .write_all(&said)
+            .and_then(|()| output.flush())
+            .context("cannot write the output")?;
+        if let Some(status) = status {
+            return Ok(Some(Ending::Exited(status)));
+        }
+    }
+}
+
+/// Reads `stdout` in a thread of its own, so that a wait for it can have a deadline.
+fn receive(mut stdout: ChildStdout) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut buffer = [0; 1 << 16];
+        while let Ok(length @ 1..) = stdout.read(&mut buffer) {
+            if sender.send(buffer[..length].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Set once the user wants the task to end. From the first guest on the task ends by itself, so
+/// that no guest and no temporary file outlives it.
+fn interrupted() -> Result<&'static AtomicBool> {
+    static FLAG: LazyLock<std::io::Result<Arc<AtomicBool>>> = LazyLock::new(|| {
+        let flag = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            signal_hook::flag::register(signal, Arc::clone(&flag))?;
+        }
+        Ok(flag)
+    });
+    match &*FLAG {
+        Ok(flag) => Ok(flag),
+        Err(error) => bail!("cannot handle signals: {error}"),
+    }
+}

@@ -1,0 +1,23 @@
+//! What guests are made of: kernels, packages to upgrade, disk images, the initramfs.
+
+pub(crate) mod busybox;
+pub(crate) mod image;
+pub(crate) mod initramfs;
+pub(crate) mod kernel;
+pub(crate) mod upgrade;
+
+use std::path::{Path, PathBuf};
+
+/// Debian's release in the guests.
+pub(crate) const RELEASE: &str = "trixie";
+
+/// The workspace's folder.
+pub(crate) fn workspace() -> PathBuf {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask).to_owned()
+}
+
+/// The folder of the guests' recipe.
+pub(crate) fn recipe() -> PathBuf {
+    workspace().join("tests/guest")
+}

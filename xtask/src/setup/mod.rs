@@ -1,0 +1,167 @@
+//! `cargo xtask setup`: everything the other tasks need beside cargo itself.
+
+mod bpf_linker;
+mod programs;
+mod rust_src;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+
+use crate::lab::kernel::Kernel;
+use crate::lab::{busybox, image, upgrade};
+use crate::{cache, say};
+
+/// Prepare the machine: programs, the BPF toolchain, kernels and the guest's image
+///
+/// Every other task does the part it needs by itself.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Fetch the newest kernels and packages again, even where some are cached
+    #[arg(long)]
+    update: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let mut provided = 0;
+    for need in Need::ALL {
+        let dated = arguments.update && need.is_from_archive();
+        match need.present()?.filter(|_| !dated) {
+            Some(what) => say::line(format!("{}: {what}: present", need.name())),
+            None => {
+                need.provide(dated)?;
+                provided += 1;
+            }
+        }
+    }
+    say::line(match provided {
+        0 => "setup: nothing to do".into(),
+        _ => format!("setup: done, {provided} of {} provided", Need::ALL.len()),
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Provides those of `needs` that are missing, in order; takes milliseconds where none is.
+pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
+    for need in needs {
+        if need.present()?.is_none() {
+            need.provide(false)?;
+        }
+    }
+    Ok(())
+}
+
+/// Something a task cannot do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Debian's programs.
+    Programs,
+    /// The linker of the BPF program.
+    BpfLinker,
+    /// The standard library's source, which the BPF program's `core` is built from.
+    RustSrc,
+    /// A kernel for guests.
+    Kernel(Kernel),
+    /// The packages guests upgrade.
+    Upgrade,
+    /// The initramfs's program.
+    Busybox,
+    /// The guests' disks; needs all of the above but the toolchain.
+    Image,
+}
+
+impl Need {
+    const ALL: [Self; 9] = [
+        Self::Programs,
+        Self::BpfLinker,
+        Self::RustSrc,
+        Self::Kernel(Kernel::Bookworm),
+        Self::Kernel(Kernel::Trixie),
+        Self::Kernel(Kernel::Backports),
+        Self::Upgrade,
+        Self::Busybox,
+        Self::Image,
+    ];
+
+    /// What compiles the BPF program.
+    pub(crate) const TOOLCHAIN: &[Self] = &[Self::BpfLinker, Self::RustSrc];
+
+    /// What a guest boots from.
+    pub(crate) const LAB: &[Self] = &[
+        Self::Programs,
+        Self::Kernel(Kernel::Bookworm),
+        Self::Kernel(Kernel::Trixie),
+        Self::Kernel(Kernel::Backports),
+        Self::Upgrade,
+        Self::Busybox,
+        Self::Image,
+    ];
+
+    fn name(self) -> String {
+        match self {
+            Self::Programs => "programs".into(),
+            Self::BpfLinker => "bpf-linker".into(),
+            Self::RustSrc => "rust-src".into(),
+            Self::Kernel(kernel) => format!("kernel {}", kernel.name()),
+            Self::Upgrade => "upgrade".into(),
+            Self::Busybox => "busybox".into(),
+            Self::Image => "guest image".into(),
+        }
+    }
+
+    fn is_from_archive(self) -> bool {
+        matches!(self, Self::Kernel(_) | Self::Upgrade)
+    }
+
+    /// What is there, in a few words; none where the need is not met.
+    fn present(self) -> Result<Option<String>> {
+        match self {
+            Self::Programs => Ok(programs::missing().is_empty().then(programs::names)),
+            Self::BpfLinker => Ok(bpf_linker::present()),
+            Self::RustSrc => rust_src::present(),
+            Self::Kernel(kernel) => Ok(kernel.version()?.map(|version| format!("Linux {version}"))),
+            Self::Upgrade => {
+                Ok(upgrade::old_version()?.map(|version| format!("openssl {version} and newer")))
+            }
+            Self::Busybox => Ok(busybox::file()?.exists().then(|| "from trixie".into())),
+            Self::Image => {
+                let folder = image::folder()?;
+                Ok(folder.exists().then(|| folder.display().to_string()))
+            }
+        }
+    }
+
+    fn provide(self, dated: bool) -> Result<()> {
+        let _lock = cache::lock()?;
+        // Another task may have done it meanwhile.
+        if !dated && self.present()?.is_some() {
+            return Ok(());
+        }
+        let step = say::Step::start(self.name(), self.doing());
+        match self {
+            Self::Programs => programs::provide(),
+            Self::BpfLinker => bpf_linker::provide(),
+            Self::RustSrc => rust_src::provide(&step),
+            Self::Kernel(kernel) => kernel.provide(),
+            Self::Upgrade => upgrade::provide(),
+            Self::Busybox => busybox::provide(),
+            Self::Image => image::provide(),
+        }
+        .with_context(|| format!("setup of {} failed", self.name()))?;
+        let what = self.present()?.with_context(|| {
+            format!("{} is still missing after its setup succeeded", self.name())
+        })?;
+        step.done(&what);
+        Ok(())
+    }
+
+    fn doing(self) -> &'static str {
+        match self {
+            Self::Programs => "installing Debian packages",
+            Self::BpfLinker => "cargo install, a minute or two",
+            Self::RustSrc => "looking for the source of the active rustc",
+            Self::Kernel(_) | Self::Upgrade | Self::Busybox => "downloading",
+            Self::Image => "building, half a minute",
+        }
+    }
+}
