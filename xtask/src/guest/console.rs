@@ -16,6 +16,9 @@ const TAIL_LINES: usize = 40;
 pub(super) fn describe(log: &Path) -> Result<String> {
     static KEPT: AtomicU32 = AtomicU32::new(0);
     let content = fs::read(log).unwrap_or_default();
+    if content.is_empty() {
+        return Ok("its console said nothing".into());
+    }
     let folder = lab::workspace().join("target/guests");
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let number = KEPT.fetch_add(1, Ordering::Relaxed);

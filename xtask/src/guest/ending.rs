@@ -1,18 +1,37 @@
-//! The last line of a command's output, written by the guest's runner: `\0rousr-lab exit N\n`.
+//! What the guest's runner says around a command's output: first `\0rousr-lab start\n`, last
+//! `\0rousr-lab exit N\n`.
 
-const START: &[u8] = b"\0rousr-lab exit ";
+const FIRST: &[u8] = b"\0rousr-lab start\n";
+const LAST: &[u8] = b"\0rousr-lab exit ";
 
-/// Finds the last line in a stream that comes in chunks.
+/// Finds both lines in a stream that comes in chunks.
 #[derive(Debug, Default)]
 pub(super) struct Scanner {
-    /// What may be the beginning of the last line.
+    started: bool,
+    /// What may be the beginning of the next line awaited.
     held: Vec<u8>,
 }
 
 impl Scanner {
+    /// Whether the command was started.
+    pub(super) fn started(&self) -> bool {
+        self.started
+    }
+
     /// Takes a chunk; what of the output is certain, and the exit status once it is known.
     pub(super) fn scan(&mut self, chunk: &[u8]) -> (Vec<u8>, Option<u8>) {
         self.held.extend_from_slice(chunk);
+        if !self.started {
+            let first = self
+                .held
+                .windows(FIRST.len())
+                .position(|bytes| bytes == FIRST);
+            let Some(at) = first else {
+                return (Vec::new(), None);
+            };
+            self.held.drain(..at + FIRST.len());
+            self.started = true;
+        }
         let mut from = 0;
         while let Some(zero) = self.held[from..].iter().position(|&byte| byte == 0) {
             let at = from + zero;
@@ -40,8 +59,8 @@ enum Line {
 }
 
 fn parse(bytes: &[u8]) -> Line {
-    let Some(rest) = bytes.strip_prefix(START) else {
-        return if START.starts_with(bytes) {
+    let Some(rest) = bytes.strip_prefix(LAST) else {
+        return if LAST.starts_with(bytes) {
             Line::Partial
         } else {
             Line::Other
@@ -90,7 +109,8 @@ mod tests {
             status: u8,
             size in 1_usize..40,
         ) {
-            let mut stream = output.clone();
+            let mut stream = FIRST.to_vec();
+            stream.extend(&output);
             stream.extend(format!("\0rousr-lab exit {status}\n").bytes());
             let mut scanner = Scanner::default();
             let mut said = Vec::new();
@@ -101,6 +121,7 @@ mod tests {
                 said.extend(bytes);
                 ended = ending;
             }
+            prop_assert!(scanner.started());
             prop_assert_eq!(ended, Some(status));
             prop_assert_eq!(said, output);
         }

@@ -15,7 +15,7 @@ use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, anyhow, bail};
 use clap::ValueEnum;
 use tempfile::TempDir;
 
@@ -74,6 +74,20 @@ pub(crate) enum Ending {
     Interrupted,
 }
 
+/// What one boot came to.
+enum Outcome {
+    Ended(Ending),
+    /// The guest went down by itself.
+    Down {
+        started: bool,
+        why: String,
+    },
+}
+
+/// How often a guest that goes down before it runs the command is booted. An emulated CPU
+/// sometimes runs an int3 the kernel has just patched away, and the boot panics.
+const BOOTS: u32 = 3;
+
 impl Guest {
     /// Boots, runs `command` (program and arguments) as root, writes its stdout and stderr to
     /// `output` as they come, and ends the guest. Blocks; guests may run in parallel threads.
@@ -84,6 +98,30 @@ impl Guest {
     /// the end of its console.
     pub(crate) fn run(&self, command: &[OsString], output: &mut dyn Write) -> Result<Ending> {
         let interrupted = interrupted()?;
+        for _ in 1..BOOTS {
+            match self.boot(command, interrupted, output)? {
+                Outcome::Ended(ending) => return Ok(ending),
+                Outcome::Down {
+                    started: false,
+                    why,
+                } => {
+                    say::line(format!("guest: went down while booting, once more\n{why}"));
+                }
+                Outcome::Down { started: true, why } => return Err(went_down(&why)),
+            }
+        }
+        match self.boot(command, interrupted, output)? {
+            Outcome::Ended(ending) => Ok(ending),
+            Outcome::Down { why, .. } => Err(went_down(&why)),
+        }
+    }
+
+    fn boot(
+        &self,
+        command: &[OsString],
+        interrupted: &AtomicBool,
+        output: &mut dyn Write,
+    ) -> Result<Outcome> {
         let scratch = TempDir::new().context("cannot create a temporary folder")?;
         let machine = Machine::in_folder(scratch.path());
         lab::initramfs::write(&machine.initramfs)?;
@@ -92,28 +130,23 @@ impl Guest {
         payload::create_out(&machine.out)?;
 
         let mut running = machine.start(self)?;
-        let stdout = running.stdout()?;
-        let ending = follow(
-            &receive(stdout),
-            Instant::now() + self.timeout,
-            interrupted,
-            output,
-        )?;
+        let stdout = receive(running.stdout()?);
+        let mut scanner = Scanner::default();
+        let deadline = Instant::now() + self.timeout;
+        let ending = follow(&stdout, &mut scanner, deadline, interrupted, output)?;
         running.stop()?;
-        match ending {
-            Some(ending) => {
-                if ending == Ending::TimedOut {
-                    say::line(console::describe(&machine.console)?);
-                }
-                self.fetch_out(&machine)?;
-                Ok(ending)
-            }
-            None => bail!(
-                "the guest went down before the command ended\n{}{}",
-                machine.errors(),
-                console::describe(&machine.console)?
-            ),
+        let Some(ending) = ending else {
+            let why = machine.errors() + &console::describe(&machine.console)?;
+            return Ok(Outcome::Down {
+                started: scanner.started(),
+                why,
+            });
+        };
+        if ending == Ending::TimedOut {
+            say::line(console::describe(&machine.console)?);
         }
+        self.fetch_out(&machine)?;
+        Ok(Outcome::Ended(ending))
     }
 
     fn fetch_out(&self, machine: &Machine) -> Result<()> {
@@ -125,16 +158,20 @@ impl Guest {
     }
 }
 
+fn went_down(why: &str) -> Error {
+    anyhow!("the guest went down before the command ended\n{why}")
+}
+
 /// Passes the command's output on until it ends; none when the guest went down before.
 fn follow(
     chunks: &Receiver<Vec<u8>>,
+    scanner: &mut Scanner,
     deadline: Instant,
     interrupted: &AtomicBool,
     output: &mut dyn Write,
 ) -> Result<Option<Ending>> {
     /// How long Ctrl-C may take to be noticed.
     const TICK: Duration = Duration::from_millis(100);
-    let mut scanner = Scanner::default();
     loop {
         if interrupted.load(Ordering::Relaxed) {
             return Ok(Some(Ending::Interrupted));

@@ -132,13 +132,18 @@ impl Drop for Running {
 fn accelerator(guest: &Guest) -> Vec<String> {
     let owned = |arguments: &[&str]| arguments.iter().map(|&one| one.to_owned()).collect();
     if guest.icount {
-        let icount = [
-            "-accel",
-            "tcg,thread=single,tb-size=512",
-            "-icount",
-            "shift=0,sleep=off",
-        ];
-        return owned(&[&icount[..], &["-cpu", "qemu64,+rdrand", "-smp", "1"]].concat());
+        return owned(
+            &[
+                &[
+                    "-accel",
+                    "tcg,thread=single,tb-size=512",
+                    "-icount",
+                    "shift=0,sleep=off",
+                ][..],
+                &["-cpu", "qemu64,+rdrand", "-smp", "1", "-rtc", "clock=vm"],
+            ]
+            .concat(),
+        );
     }
     let cpus = guest.cpus.to_string();
     match has_kvm() {
