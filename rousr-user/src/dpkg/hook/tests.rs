@@ -22,7 +22,7 @@ fn unpack(path: &str) -> Kind {
     Kind::Unpack(PathBuf::from(path))
 }
 
-/// Written as apt writes for `apt-get install libssl3t64 rousr-demo- ./local/my\ tool.deb`.
+/// Written as apt writes for `apt-get install libssl3t64 rousr-demo- /srv/debs/my\ tool.deb`.
 const UPGRADE: &[u8] = b"VERSION 3
 APT::Architecture=amd64
 APT::Architectures::=amd64
@@ -32,7 +32,7 @@ Dir::State=var/lib/apt
 
 rousr-demo 1.0 amd64 none > - - none **REMOVE**
 libssl3t64 3.5.7-1~deb13u3 amd64 same < 3.5.9-1~deb13u1 amd64 same /var/cache/apt/archives/libssl3t64_3.5.9-1~deb13u1_amd64.deb
-my-tool - - none < 1:2 all foreign /root/local/my tool.deb
+my-tool - - none < 1:2 all foreign /srv/debs/my tool.deb
 libssl3t64 3.5.7-1~deb13u3 amd64 same < 3.5.9-1~deb13u1 amd64 same **CONFIGURE**
 my-tool - - none < 1:2 all foreign **CONFIGURE**
 ";
@@ -84,7 +84,7 @@ fn reads_an_upgrade_in_version_3() {
         [
             removed,
             libssl(unpack(deb)),
-            my_tool(unpack("/root/local/my tool.deb")),
+            my_tool(unpack("/srv/debs/my tool.deb")),
             libssl(Kind::Configure),
             my_tool(Kind::Configure),
         ]
