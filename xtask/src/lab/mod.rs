@@ -1,6 +1,7 @@
 //! What guests are made of: kernels, packages to upgrade, disk images, the initramfs.
 
 pub(crate) mod busybox;
+pub(crate) mod demo_package;
 pub(crate) mod image;
 pub(crate) mod initramfs;
 pub(crate) mod kernel;
