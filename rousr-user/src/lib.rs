@@ -1,9 +1,12 @@
 //! rousr keeps a read-only `/usr` read-only across upgrades.
 //!
-//! Rooms, lower ones never knowing higher ones: [`sys`] < [`hold`], [`seal`], [`track`], [`dpkg`] < `agent` < `cli`.
+//! Rooms, lower ones never knowing higher ones: [`sys`] < [`hold`], [`seal`], [`track`], [`dpkg`] < [`transaction`] < [`agent`] < [`cli`].
 
+pub mod agent;
+pub mod cli;
 pub mod dpkg;
 pub mod hold;
 pub mod seal;
 pub mod sys;
 pub mod track;
+pub mod transaction;

@@ -23,7 +23,9 @@ pub enum ClientError {
     #[error("the agent does not answer: {0}; see `systemctl status rousr`")]
     Broken(#[from] io::Error),
     /// The answer is not one we know.
-    #[error("the agent answered something else than this version expects: {0}; restart it with `systemctl restart rousr`")]
+    #[error(
+        "the agent answered something else than this version expects: {0}; restart it with `systemctl restart rousr`"
+    )]
     Unknown(#[from] serde_json::Error),
 }
 
@@ -78,16 +80,24 @@ mod tests {
             let agent = thread::spawn(move || {
                 let (mut connection, _) = listener.accept().expect("a connection");
                 let mut line = String::new();
-                BufReader::new(&connection).read_line(&mut line).expect("a request");
+                BufReader::new(&connection)
+                    .read_line(&mut line)
+                    .expect("a request");
                 connection.write_all(answer).expect("an answer");
                 line
             });
             let result = call(&socket, Request::Finish, b"");
             assert!(
-                matches!(result, Err(ClientError::Broken(_) | ClientError::Unknown(_))),
+                matches!(
+                    result,
+                    Err(ClientError::Broken(_) | ClientError::Unknown(_))
+                ),
                 "{result:?}"
             );
-            assert_eq!(agent.join().expect("the agent's thread"), "{\"method\":\"finish\"}\n");
+            assert_eq!(
+                agent.join().expect("the agent's thread"),
+                "{\"method\":\"finish\"}\n"
+            );
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::{Router, extract::State, http::header::CONTENT_TYPE, response::IntoResponse, routing::get};
+use axum::{
+    Router, extract::State, http::header::CONTENT_TYPE, response::IntoResponse, routing::get,
+};
 use prometheus_client::{
     encoding::text::encode,
     metrics::{
@@ -67,13 +69,19 @@ impl Metrics {
             registry.register(name, help, gauge.clone());
             gauge
         };
-        let level = gauge("seal_level", "Level reached: 0 open, 1 mount-sealed, 2 sealed");
+        let level = gauge(
+            "seal_level",
+            "Level reached: 0 open, 1 mount-sealed, 2 sealed",
+        );
         let wanted = gauge("seal_level_wanted", "Level wanted outside of transactions");
         let holds = gauge("holds", "Preserved inodes");
         let bytes = gauge("hold_bytes", "Disk space the holds take");
         let attached = gauge("tracker_attached", "Whether the BPF programs are attached");
         let watched = gauge("tracker_watched", "Inodes whose holders are counted");
-        let losses = gauge("tracker_losses", "Events the kernel side lost since the start");
+        let losses = gauge(
+            "tracker_losses",
+            "Events the kernel side lost since the start",
+        );
         let mut counter = |name, help| {
             let counter = Counter::default();
             registry.register(name, help, counter.clone());
@@ -81,7 +89,10 @@ impl Metrics {
         };
         let transactions = counter("transactions", "Transactions finished");
         let preserved = counter("holds_preserved", "Holds made");
-        let reaped = counter("holds_reaped", "Holds removed because nobody used their inode any more");
+        let reaped = counter(
+            "holds_reaped",
+            "Holds removed because nobody used their inode any more",
+        );
         let errors = counter("errors", "Steps that failed; the log says which");
         Self {
             registry: Arc::new(Mutex::new(registry)),
@@ -112,12 +123,17 @@ impl Metrics {
 
     pub(super) fn set_tracker(&self, health: &Health) {
         self.attached.set(health.attached.into());
-        self.watched.set(health.watched.try_into().unwrap_or(i64::MAX));
-        self.losses.set(health.losses.try_into().unwrap_or(i64::MAX));
+        self.watched
+            .set(health.watched.try_into().unwrap_or(i64::MAX));
+        self.losses
+            .set(health.losses.try_into().unwrap_or(i64::MAX));
     }
 
     /// Serves `GET /metrics` on `listener`.
-    pub(super) fn serve(&self, listener: UnixListener) -> impl Future<Output = ()> + Send + 'static {
+    pub(super) fn serve(
+        &self,
+        listener: UnixListener,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let router = Router::new()
             .route("/metrics", get(scrape))
             .with_state(Arc::clone(&self.registry));
@@ -135,6 +151,9 @@ async fn scrape(State(registry): State<Arc<Mutex<Registry>>>) -> impl IntoRespon
     // Writing into a string fails only where a metric's own encoder does.
     match encode(&mut text, &registry) {
         Ok(()) => Ok(([(CONTENT_TYPE, CONTENT)], text)),
-        Err(error) => Err((axum::http::StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
+        Err(error) => Err((
+            axum::http::StatusCode::INTERNAL_SERVER_ERROR,
+            error.to_string(),
+        )),
     }
 }

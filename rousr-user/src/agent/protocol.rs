@@ -55,7 +55,10 @@ mod tests {
     fn requests_read_as_documented() {
         let table = [
             (r#"{"method":"begin"}"#, Request::Begin),
-            (r#"{"method":"preserve","length":17}"#, Request::Preserve { length: 17 }),
+            (
+                r#"{"method":"preserve","length":17}"#,
+                Request::Preserve { length: 17 },
+            ),
             (r#"{"method":"finish"}"#, Request::Finish),
             (r#"{"method":"status"}"#, Request::Status),
         ];
@@ -67,7 +70,13 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for line in ["", "{}", r#"{"method":"format"}"#, r#"{"method":"preserve"}"#, "\u{0}"] {
+        for line in [
+            "",
+            "{}",
+            r#"{"method":"format"}"#,
+            r#"{"method":"preserve"}"#,
+            "\u{0}",
+        ] {
             assert!(serde_json::from_str::<Request>(line).is_err(), "{line:?}");
         }
     }

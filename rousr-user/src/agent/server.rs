@@ -1,11 +1,6 @@
 //! The control socket: each connection becomes one call to the event loop.
 
-use std::{
-    fs::Permissions,
-    io,
-    os::unix::fs::PermissionsExt as _,
-    path::Path,
-};
+use std::{fs::Permissions, io, os::unix::fs::PermissionsExt as _, path::Path};
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::{Bytes, BytesMut};
@@ -38,10 +33,16 @@ pub(super) fn bind(path: &Path) -> anyhow::Result<UnixListener> {
             .with_context(|| format!("cannot remove the old socket {}", path.display()))?,
         Ok(_) => bail!("{} exists and is no socket; move it away", path.display()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| format!("cannot look at {}", path.display())),
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot look at {}", path.display()));
+        }
     }
-    let listener = UnixListener::bind(path)
-        .with_context(|| format!("cannot listen on {}; is its directory there?", path.display()))?;
+    let listener = UnixListener::bind(path).with_context(|| {
+        format!(
+            "cannot listen on {}; is its directory there?",
+            path.display()
+        )
+    })?;
     std::fs::set_permissions(path, Permissions::from_mode(0o600))
         .with_context(|| format!("cannot restrict {}", path.display()))?;
     Ok(listener)
@@ -71,32 +72,58 @@ pub(super) async fn serve(listener: UnixListener, calls: mpsc::Sender<Call>) {
 async fn answer(mut stream: UnixStream, calls: mpsc::Sender<Call>) -> anyhow::Result<()> {
     let peer = stream.peer_cred().context("cannot tell who asks")?;
     let own = rustix::process::geteuid().as_raw();
-    ensure!(peer.uid() == own || peer.uid() == 0, "refused for user {}", peer.uid());
+    ensure!(
+        peer.uid() == own || peer.uid() == 0,
+        "refused for user {}",
+        peer.uid()
+    );
     let reply = match read(&mut stream).await {
         Ok((request, body)) => call(request, body, &calls).await?,
         Err(error) => Reply::Error(format!("bad request: {error:#}")),
     };
     let mut line = serde_json::to_vec(&reply).context("cannot write the reply")?;
     line.push(b'\n');
-    stream.write_all(&line).await.context("the caller went away")
+    stream
+        .write_all(&line)
+        .await
+        .context("the caller went away")
 }
 
 async fn read(stream: &mut UnixStream) -> anyhow::Result<(Request, Bytes)> {
     let mut reader = BufReader::new(stream);
     let mut line = Vec::new();
-    (&mut reader).take(MAX_LINE).read_until(b'\n', &mut line).await?;
+    (&mut reader)
+        .take(MAX_LINE)
+        .read_until(b'\n', &mut line)
+        .await?;
     let request = serde_json::from_slice(&line)?;
-    let Request::Preserve { length } = request else { return Ok((request, Bytes::new())) };
-    ensure!(length <= MAX_STREAM, "a stream of {length} bytes is over the limit of {MAX_STREAM}");
+    let Request::Preserve { length } = request else {
+        return Ok((request, Bytes::new()));
+    };
+    ensure!(
+        length <= MAX_STREAM,
+        "a stream of {length} bytes is over the limit of {MAX_STREAM}"
+    );
     let mut body = BytesMut::zeroed(usize::try_from(length)?);
-    reader.read_exact(&mut body).await.context("the hook stream is cut short")?;
+    reader
+        .read_exact(&mut body)
+        .await
+        .context("the hook stream is cut short")?;
     Ok((request, body.freeze()))
 }
 
-async fn call(request: Request, stream: Bytes, calls: &mpsc::Sender<Call>) -> anyhow::Result<Reply> {
+async fn call(
+    request: Request,
+    stream: Bytes,
+    calls: &mpsc::Sender<Call>,
+) -> anyhow::Result<Reply> {
     let (reply, answer) = oneshot::channel();
     calls
-        .send(Call { request, stream, reply })
+        .send(Call {
+            request,
+            stream,
+            reply,
+        })
         .await
         .map_err(|_| anyhow::anyhow!("the agent is shutting down"))?;
     answer.await.context("the agent is shutting down")

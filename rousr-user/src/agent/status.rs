@@ -1,6 +1,6 @@
 //! The state of everything, as `rousr status` shows it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, os::unix::fs::MetadataExt as _};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,8 +9,10 @@ use crate::{
     track::{
         Health,
         process::{Holder, holders},
+        procfs,
         usage::Usage,
     },
+    transaction::{Error, HostKeeper},
 };
 
 /// The state of one volume. In JSON, names are in camelCase, sizes in bytes and times in seconds
@@ -141,10 +143,18 @@ pub fn blockers(usages: &[Usage]) -> std::io::Result<Vec<Blocker>> {
     by_inode
         .into_iter()
         .map(|((kind, inode), usages)| {
-            Ok(Blocker { kind, inode, holders: holders(usages)? })
+            Ok(Blocker {
+                kind,
+                inode,
+                holders: holders(usages)?,
+            })
         })
         // Its processes may have ended since.
-        .filter(|blocker| blocker.as_ref().map_or(true, |blocker| !blocker.holders.is_empty()))
+        .filter(|blocker| {
+            blocker
+                .as_ref()
+                .map_or(true, |blocker| !blocker.holders.is_empty())
+        })
         .collect()
 }
 
@@ -154,5 +164,89 @@ fn blocks(usage: &Usage) -> Option<BlockerKind> {
         (_, false, true) => Some(BlockerKind::Writer),
         (0, true, _) => Some(BlockerKind::OrphanDirectory),
         _ => None,
+    }
+}
+
+impl Status {
+    /// Looks at everything. `count` is the tracker's number of holders of an inode.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the volume itself cannot be looked at; the rest becomes a warning.
+    pub fn collect(
+        keeper: &HostKeeper,
+        agent: Option<AgentStatus>,
+        count: impl Fn(u64) -> Option<u64>,
+    ) -> Result<Self, Error> {
+        let volume = keeper.volume();
+        let mut status = Self {
+            mount_point: volume.mount_point.to_string_lossy().into_owned(),
+            filesystem: volume.fs_type.to_string_lossy().into_owned(),
+            source: volume.source.to_string_lossy().into_owned(),
+            level: keeper.level()?,
+            wanted: keeper.wanted()?,
+            transaction_began: keeper.record()?.map(|record| record.began),
+            agent,
+            holds: Vec::new(),
+            blockers: Vec::new(),
+            warnings: Vec::new(),
+        };
+        let usages = status.usages(keeper);
+        status.add_holds(keeper, &usages, count)?;
+        match blockers(&usages) {
+            Ok(blockers) => status.blockers = blockers,
+            Err(error) => status
+                .warnings
+                .push(format!("cannot tell who blocks: {error}")),
+        }
+        Ok(status)
+    }
+
+    fn usages(&mut self, keeper: &HostKeeper) -> Vec<Usage> {
+        let snapshot = std::fs::metadata(&keeper.volume().mount_point)
+            .and_then(|root| procfs::snapshot(root.dev()));
+        match snapshot {
+            Ok(snapshot) => snapshot.usages,
+            Err(error) => {
+                self.warnings
+                    .push(format!("cannot tell who uses what (/proc): {error}"));
+                Vec::new()
+            }
+        }
+    }
+
+    fn add_holds(
+        &mut self,
+        keeper: &HostKeeper,
+        usages: &[Usage],
+        count: impl Fn(u64) -> Option<u64>,
+    ) -> Result<(), Error> {
+        let listing = keeper.holds()?;
+        let (entries, damage) = keeper.ledger().load();
+        self.warnings
+            .extend(listing.strays.iter().map(ToString::to_string));
+        self.warnings.extend(damage.iter().map(ToString::to_string));
+        for hold in listing.holds {
+            let entry = entries.get(&hold.inode);
+            let name = entry.and_then(|entry| entry.names.first());
+            let origin = name.and_then(|name| name.origin.as_ref());
+            let users = usages.iter().filter(|usage| usage.inode == hold.inode);
+            self.holds.push(HoldStatus {
+                inode: hold.inode,
+                path: name.map(|name| name.path.to_string_lossy().into_owned()),
+                package: origin.map(|origin| origin.package.clone()),
+                old_version: origin.map(|origin| origin.old_version.clone()),
+                new_version: origin.and_then(|origin| origin.new_version.clone()),
+                since: entry.map(|entry| entry.since_unix_milliseconds / 1000),
+                bytes: hold.stat.allocated,
+                count: count(hold.inode),
+                holders: holders(users).unwrap_or_else(|error| {
+                    self.warnings
+                        .push(format!("cannot tell who holds {}: {error}", hold.inode));
+                    Vec::new()
+                }),
+            });
+        }
+        Ok(())
     }
 }

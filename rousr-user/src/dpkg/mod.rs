@@ -7,4 +7,5 @@ pub mod admin_dir;
 pub mod candidates;
 pub mod database;
 pub mod environment;
+pub mod frontend;
 pub mod hook;

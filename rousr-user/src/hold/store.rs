@@ -119,6 +119,17 @@ impl<'r, L: Links> Store<'r, L> {
         Ok(listing)
     }
 
+    /// A descriptor that keeps a hold's inode in memory without counting as an opener of it.
+    pub fn pin(&self, inode: u64) -> Result<OwnedFd, Error> {
+        self.links
+            .pin(self.dir(), &name_of(inode))
+            .map_err(|source| Error::Hold {
+                inode,
+                what: "pin it",
+                source,
+            })
+    }
+
     /// The hold of that name, `None` if it is gone by now, or why it is not a hold.
     fn look_at(&self, name: &OsStr) -> Result<Option<Hold>, &'static str> {
         let inode = inode_of(name).ok_or("its name is not an inode number")?;

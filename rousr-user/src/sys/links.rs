@@ -81,6 +81,9 @@ pub trait Links {
     /// Opens a regular file for reading, in a way that changes nothing and never waits.
     fn open_file(&self, dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd>;
 
+    /// Keeps an inode in memory without counting as one who has it open (`O_PATH`).
+    fn pin(&self, dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd>;
+
     /// The inode of an open file.
     fn stat_open(&self, file: BorrowedFd<'_>) -> io::Result<Stat>;
 
@@ -137,6 +140,11 @@ impl Links for HostLinks {
             | OFlags::CLOEXEC
             | OFlags::NOCTTY
             | OFlags::NOATIME;
+        Ok(openat(dir, name, flags, Mode::empty())?)
+    }
+
+    fn pin(&self, dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(openat(dir, name, flags, Mode::empty())?)
     }
 

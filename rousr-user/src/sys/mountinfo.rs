@@ -19,6 +19,13 @@ pub struct Device {
     pub minor: u32,
 }
 
+impl Device {
+    /// As the kernel keeps it in `super_block.s_dev` (`MKDEV`): 12 bits and 20 bits.
+    pub fn encoded(self) -> u32 {
+        self.major << 20 | self.minor & 0xf_ffff
+    }
+}
+
 /// One mount of the reader's mount namespace.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Mount {

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::{fs, io};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::usage::Usage;
 
@@ -36,7 +36,7 @@ pub struct Unit {
 }
 
 /// A process that keeps something in use, and how.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Holder {
     /// The process's number.
@@ -46,7 +46,7 @@ pub struct Holder {
     /// The systemd unit's name.
     pub unit: Option<String>,
     /// The user whose manager runs the unit; absent for the system's.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit_user: Option<u32>,
     /// Such as `fd 3` or `mapping`.
     pub uses: Vec<String>,

@@ -4,9 +4,11 @@
 //! in a Unix socket, no io_uring fixed file, no loop device and no overlay's lower file.
 
 use std::collections::HashMap;
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Mode, OFlags, Statx, StatxFlags, makedev, openat, statx,
@@ -24,6 +26,8 @@ pub struct Snapshot {
     /// `CAP_SYS_PTRACE` these are other users' processes; without `CAP_SYS_ADMIN` or
     /// `CAP_CHECKPOINT_RESTORE` all processes, as their mappings cannot be told.
     pub incomplete: Vec<u32>,
+    /// For each inode found one magic link that leads to it.
+    pub links: HashMap<u64, PathBuf>,
 }
 
 /// Visits every process for the inodes of the filesystem whose `st_dev` is `device`.
@@ -41,6 +45,9 @@ pub fn snapshot(device: u64) -> io::Result<Snapshot> {
         let mut visit = Visit::new(pid, device);
         visit.process(proc.as_fd(), entry.file_name());
         snapshot.usages.append(&mut visit.usages);
+        for (inode, link) in visit.links {
+            snapshot.links.entry(inode).or_insert(link);
+        }
         if visit.incomplete {
             snapshot.incomplete.push(pid);
         }
@@ -56,6 +63,7 @@ struct Visit {
     usages: Vec<Usage>,
     /// Where in `usages` each is: threads share most of what they have.
     known: HashMap<(How, u64), usize>,
+    links: HashMap<u64, PathBuf>,
     incomplete: bool,
 }
 
@@ -66,6 +74,7 @@ impl Visit {
             device,
             usages: Vec::new(),
             known: HashMap::new(),
+            links: HashMap::new(),
             incomplete: false,
         }
     }
@@ -74,9 +83,11 @@ impl Visit {
         let Some(process) = self.note(open_directory(proc, name)) else {
             return;
         };
-        self.link(process.as_fd(), c"exe", |_| How::Executable);
+        let path = PathBuf::from(format!("/proc/{}", self.pid));
+        self.link(process.as_fd(), &path, c"exe", |_| How::Executable);
+        let mappings_path = path.join("map_files");
         self.each(process.as_fd(), c"map_files", |visit, mappings, name| {
-            visit.link(mappings, name, |_| How::Mapping);
+            visit.link(mappings, &mappings_path, name, |_| How::Mapping);
         });
         self.each(process.as_fd(), c"task", Self::thread);
     }
@@ -87,16 +98,23 @@ impl Visit {
         let Some(thread) = self.note(open_directory(tasks, name)) else {
             return;
         };
-        self.link(thread.as_fd(), c"cwd", |_| How::WorkingDirectory);
-        self.link(thread.as_fd(), c"root", |_| How::Root);
+        let path = PathBuf::from(format!("/proc/{}/task", self.pid)).join(file_name(name));
+        self.link(thread.as_fd(), &path, c"cwd", |_| How::WorkingDirectory);
+        self.link(thread.as_fd(), &path, c"root", |_| How::Root);
+        let descriptors_path = path.join("fd");
         self.each(thread.as_fd(), c"fd", |visit, descriptors, name| {
             let Some(descriptor) = number(name) else {
                 return;
             };
-            visit.link(descriptors, name, |access| match access {
-                Access::Path => How::PathDescriptor(descriptor),
-                Access::Read | Access::Write => How::Descriptor(descriptor),
-            });
+            visit.link(
+                descriptors,
+                &descriptors_path,
+                name,
+                |access| match access {
+                    Access::Path => How::PathDescriptor(descriptor),
+                    Access::Read | Access::Write => How::Descriptor(descriptor),
+                },
+            );
         });
     }
 
@@ -123,7 +141,13 @@ impl Visit {
     }
 
     /// Adds what a magic link leads to if it is on the filesystem.
-    fn link(&mut self, parent: BorrowedFd<'_>, name: &CStr, how: impl Fn(Access) -> How) {
+    fn link(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        path: &Path,
+        name: &CStr,
+        how: impl Fn(Access) -> How,
+    ) {
         let Some(target) = self.note(status(parent, name, AtFlags::empty())) else {
             return;
         };
@@ -133,6 +157,9 @@ impl Visit {
         let Some(link) = self.note(status(parent, name, AtFlags::SYMLINK_NOFOLLOW)) else {
             return;
         };
+        self.links
+            .entry(target.stx_ino)
+            .or_insert_with(|| path.join(file_name(name)));
         let access = Access::of(&link);
         let how = how(access);
         self.add(Usage {
@@ -212,6 +239,10 @@ fn status(parent: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> Result<Statx, 
     )
 }
 
+fn file_name(name: &CStr) -> &OsStr {
+    OsStr::from_bytes(name.to_bytes())
+}
+
 fn number(name: &CStr) -> Option<u32> {
     name.to_str().ok()?.parse().ok()
 }
@@ -221,7 +252,6 @@ mod tests {
     use std::fs::{self, File, OpenOptions};
     use std::os::fd::AsRawFd as _;
     use std::os::unix::fs::MetadataExt as _;
-    use std::path::Path;
     use std::process::{Child, Command, Stdio};
 
     use tempfile::TempDir;

@@ -57,13 +57,8 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         let (entries, damage) = self.ledger.load();
         warnings.extend(damage.iter().map(ToString::to_string));
         let (settled, level) = self.seal.window(|root| {
-            match Store::open(self.links.clone(), root)? {
-                Some(store) => store.settle(
-                    &self.volume.mount_point,
-                    &entries,
-                    &self.leases,
-                    |inode| tracker.holders(inode),
-                ),
+            match Store::open(self.links.clone(), root, &self.volume.mount_point)? {
+                Some(store) => store.settle(&entries, &self.leases, |inode| tracker.holders(inode)),
                 None => Ok(Settled::default()),
             }
         })?;
@@ -75,12 +70,20 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         warnings.extend(settled.strays.iter().map(ToString::to_string));
 
         let now = SystemTime::now();
-        let gone = [(Event::Dropped, &settled.dropped), (Event::Reaped, &settled.reaped)];
+        let gone = [
+            (Event::Dropped, &settled.dropped),
+            (Event::Reaped, &settled.reaped),
+        ];
         let mut records = Vec::new();
         for (event, holds) in gone {
             for hold in holds {
                 tracker.unwatch(hold.inode);
-                records.push(Record::removed(event, hold.inode, entries.get(&hold.inode), now));
+                records.push(Record::removed(
+                    event,
+                    hold.inode,
+                    entries.get(&hold.inode),
+                    now,
+                ));
             }
         }
         if let Err(error) = self.ledger.append(&records) {
@@ -92,7 +95,8 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     /// Watches the holds whose inode has no other name; one that has is of no interest.
     fn watch(&self, tracker: &mut impl Tracker, warnings: &mut Vec<String>) -> Result<(), Error> {
         let mount = self.seal.open()?;
-        let Some(store) = Store::open(self.links.clone(), mount.as_fd())? else {
+        let Some(store) = Store::open(self.links.clone(), mount.as_fd(), &self.volume.mount_point)?
+        else {
             return Ok(());
         };
         let alone: Vec<u64> = store
@@ -105,7 +109,12 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         for chunk in alone.chunks(CHUNK) {
             let pins: Vec<Pin> = chunk
                 .iter()
-                .filter_map(|&inode| Some(Pin { inode, file: store.pin(inode).ok()? }))
+                .filter_map(|&inode| {
+                    Some(Pin {
+                        inode,
+                        file: store.pin(inode).ok()?,
+                    })
+                })
                 .collect();
             if let Err(error) = tracker.watch(&pins) {
                 // The lease still tells whether they may go, at the next transaction.

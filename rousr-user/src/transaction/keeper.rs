@@ -9,7 +9,7 @@ use std::{
 
 use super::{Outcome, Record, RecordError};
 use crate::{
-    dpkg::admin_dir::AdminDir,
+    dpkg::{admin_dir::AdminDir, frontend},
     hold::{self, Ledger, Listing, Lock, Store, lock},
     seal::{self, Level, Seal, Volume},
     sys::{
@@ -164,6 +164,18 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         Ok(Record::load(&self.places.record)?)
     }
 
+    /// Whether a transaction is open and its frontend still holds dpkg's lock. A frontend that died
+    /// left the record behind.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the record or the lock cannot be looked at.
+    pub fn transaction_is_running(&self) -> Result<bool, Error> {
+        Ok(self.record()?.is_some()
+            && frontend::is_locked(self.places.dpkg.path())
+                .map_err(failed("look at dpkg's frontend lock"))?)
+    }
+
     /// The holds there are.
     ///
     /// # Errors
@@ -171,7 +183,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     /// Fails where the hold directory is not ours.
     pub fn holds(&self) -> Result<Listing, Error> {
         let mount = self.seal.open()?;
-        match Store::open(self.links.clone(), mount.as_fd())? {
+        match Store::open(self.links.clone(), mount.as_fd(), &self.volume.mount_point)? {
             Some(store) => Ok(store.list()?),
             None => Ok(Listing::default()),
         }
@@ -188,13 +200,21 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         let mut warnings = Vec::new();
         // Without the record a crash leaves the volume writable until the next transaction, which
         // is no reason not to upgrade.
-        if let Err(error) = (Record { wanted, began: unix_seconds() }).store(&self.places.record) {
+        if let Err(error) = (Record {
+            wanted,
+            began: unix_seconds(),
+        })
+        .store(&self.places.record)
+        {
             warnings.push(error.to_string());
         }
         if wanted > Level::Open {
             self.seal.unseal()?;
         }
-        Ok(Outcome { warnings, ..self.outcome(wanted)? })
+        Ok(Outcome {
+            warnings,
+            ..self.outcome(wanted)?
+        })
     }
 
     pub(super) fn lock(&self) -> Result<Lock, Error> {
@@ -218,5 +238,7 @@ pub(super) fn failed(what: &'static str) -> impl FnOnce(io::Error) -> Error {
 }
 
 fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }

@@ -40,10 +40,10 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         let mut warnings = Vec::new();
         let candidates = self.candidates(stream, &mut warnings);
         let mount = self.seal.open()?;
-        let store = Store::create(self.links.clone(), mount.as_fd())?;
-        let listed = store.preserve(&self.volume.mount_point, candidates);
+        let store = Store::create(self.links.clone(), mount.as_fd(), &self.volume.mount_point)?;
+        let listed = store.preserve(candidates);
         let in_use = match self.in_use() {
-            Ok(links) => store.preserve_open(&self.volume.mount_point, links),
+            Ok(links) => store.preserve_open(links),
             Err(error) => {
                 warnings.push(error.to_string());
                 Preserved::default()
@@ -73,7 +73,11 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     fn candidates(&self, stream: &[u8], warnings: &mut Vec<String>) -> Vec<Candidate> {
         let (stream, bad) = Stream::parse_lenient(stream);
         warn(warnings, bad.iter().map(ToString::to_string));
-        let view = match self.places.dpkg.view(Path::new("/"), &self.volume.mount_point) {
+        let view = match self
+            .places
+            .dpkg
+            .view(Path::new("/"), &self.volume.mount_point)
+        {
             Ok(view) => view,
             Err(error) => {
                 warnings.push(error.to_string());
@@ -81,7 +85,9 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             }
         };
         let (found, unlisted) = candidates(&stream.actions, |action| {
-            self.places.dpkg.installed_files(&action.package, action.list_architecture(), &view)
+            self.places
+                .dpkg
+                .installed_files(&action.package, action.old.as_ref(), &view)
         });
         warn(warnings, unlisted.iter().map(ToString::to_string));
         with_origins(found)
@@ -96,13 +102,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             .map_err(super::keeper::failed("look at the mount's root"))?;
         let snapshot = procfs::snapshot(root.device)
             .map_err(super::keeper::failed("see which files are in use (/proc)"))?;
-        let mut links = HashMap::new();
-        for usage in snapshot.usages {
-            if !usage.directory && usage.links > 0 {
-                links.entry(usage.inode).or_insert(usage.link);
-            }
-        }
-        Ok(links.into_values().collect())
+        Ok(snapshot.links.into_values().collect())
     }
 }
 
@@ -119,7 +119,10 @@ fn with_origins(found: Vec<candidates::Candidate>) -> Vec<Candidate> {
                     new_version: file.new_version,
                 })
             });
-            Candidate { path: file.path, origin: Some(Arc::clone(origin)) }
+            Candidate {
+                path: file.path,
+                origin: Some(Arc::clone(origin)),
+            }
         })
         .collect()
 }

@@ -4,7 +4,10 @@ use std::{os::fd::AsFd as _, time::SystemTime};
 
 use super::{Error, Keeper};
 use crate::{
-    hold::{Probe, Probed, Reap, Store, ledger::{Event, Record}},
+    hold::{
+        Probe, Probed, Reap, Store,
+        ledger::{Event, Record},
+    },
     seal::Level,
     sys::{lease::Leases, links::Links, mount::Mounts},
     track::Tracker,
@@ -54,7 +57,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         }
         let (entries, _) = self.ledger.load();
         let (unlinked, level) = self.seal.window(|root| {
-            let store = Store::open(self.links.clone(), root)?;
+            let store = Store::open(self.links.clone(), root, &self.volume.mount_point)?;
             free.into_iter()
                 .map(|probed| unlink(store.as_ref(), probed))
                 .collect::<Result<Vec<_>, Error>>()
@@ -90,7 +93,8 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         reaping: &mut Reaping,
     ) -> Result<Vec<Probed>, Error> {
         let mount = self.seal.open()?;
-        let Some(store) = Store::open(self.links.clone(), mount.as_fd())? else {
+        let Some(store) = Store::open(self.links.clone(), mount.as_fd(), &self.volume.mount_point)?
+        else {
             return Ok(Vec::new());
         };
         let mut free = Vec::new();

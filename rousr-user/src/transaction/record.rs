@@ -75,7 +75,11 @@ impl Record {
 }
 
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RecordError {
-    move |source| RecordError { what, path: path.to_owned(), source }
+    move |source| RecordError {
+        what,
+        path: path.to_owned(),
+        source,
+    }
 }
 
 #[cfg(test)]
@@ -88,7 +92,10 @@ mod tests {
         let path = directory.path().join("run/transaction");
         assert_eq!(Record::load(&path).expect("no record"), None);
 
-        let record = Record { wanted: Level::Sealed, began: 1_700_000_000 };
+        let record = Record {
+            wanted: Level::Sealed,
+            began: 1_700_000_000,
+        };
         record.store(&path).expect("a record");
         assert_eq!(Record::load(&path).expect("the record"), Some(record));
 

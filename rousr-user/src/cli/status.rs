@@ -1,0 +1,235 @@
+//! `rousr status`.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    path::Path,
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+
+use crate::{
+    agent::{
+        client::{self, ClientError},
+        protocol::{Reply, Request, SOCKET},
+        status::{AgentStatus, Blocker, BlockerKind, HoldStatus, Status},
+    },
+    seal::Level,
+    track::process::Holder,
+    transaction::{HostKeeper, Places},
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let status = ask()?;
+    let mut text = if arguments.json {
+        serde_json::to_string_pretty(&status)?
+    } else {
+        view(&status)
+    };
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn ask() -> anyhow::Result<Status> {
+    match client::call(Path::new(SOCKET), Request::Status, b"") {
+        Ok(Reply::Status(status)) => Ok(*status),
+        Ok(Reply::Error(error)) => bail!(error),
+        Ok(Reply::Done(_)) => {
+            bail!("the agent answered another question; restart it with `systemctl restart rousr`")
+        }
+        Err(ClientError::NotRunning) => look_ourselves(),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn look_ourselves() -> anyhow::Result<Status> {
+    let keeper = HostKeeper::open(Places::default())?;
+    Status::collect(&keeper, None, |_| None).context("run it as root")
+}
+
+fn view(status: &Status) -> String {
+    let mut text = String::new();
+    // Writing into a string does not fail.
+    let _ = write_view(&mut text, status);
+    text
+}
+
+fn write_view(text: &mut String, status: &Status) -> std::fmt::Result {
+    let Status {
+        mount_point,
+        filesystem,
+        source,
+        level,
+        wanted,
+        ..
+    } = status;
+    writeln!(
+        text,
+        "{mount_point} ({filesystem} on {source}) is {level}{}",
+        expectation(*level, *wanted)
+    )?;
+    if status.transaction_began.is_some() {
+        writeln!(text, "a transaction is open")?;
+    }
+    writeln!(text, "{}", agent_line(status.agent.as_ref()))?;
+    if status.holds.is_empty() {
+        writeln!(text, "no holds: no replaced file is in use")?;
+    } else {
+        writeln!(
+            text,
+            "\n{} holds, {}:",
+            status.holds.len(),
+            size(status.bytes())
+        )?;
+        for hold in &status.holds {
+            write_hold(text, hold)?;
+        }
+    }
+    if !status.blockers.is_empty() {
+        writeln!(
+            text,
+            "\n{} blockers keep the filesystem writable:",
+            status.blockers.len()
+        )?;
+        for blocker in &status.blockers {
+            write_blocker(text, blocker)?;
+        }
+    }
+    for warning in &status.warnings {
+        writeln!(text, "\nwarning: {warning}")?;
+    }
+    Ok(())
+}
+
+fn expectation(level: Level, wanted: Level) -> String {
+    match (level, wanted) {
+        (Level::Open, Level::Open) => ", and nothing says that it should be read-only".to_owned(),
+        (level, wanted) if level >= wanted => ", as wanted".to_owned(),
+        (_, wanted) => format!(", wanted is {wanted}"),
+    }
+}
+
+fn agent_line(agent: Option<&AgentStatus>) -> String {
+    match agent {
+        None => "the agent is not running: holds go at the next transaction only; \
+                 start it with `systemctl start rousr`"
+            .to_owned(),
+        Some(AgentStatus {
+            pid,
+            missing: Some(missing),
+            ..
+        }) => {
+            format!(
+                "the agent (pid {pid}) has no exact tracker, holds go at the next transaction only: {missing}"
+            )
+        }
+        Some(AgentStatus {
+            pid,
+            attached,
+            watched,
+            losses,
+            ..
+        }) => {
+            let attached = if *attached {
+                "attached"
+            } else {
+                "not attached, as nothing is held"
+            };
+            let losses = if *losses == 0 {
+                String::new()
+            } else {
+                format!(", {losses} events lost")
+            };
+            format!(
+                "the agent (pid {pid}) counts exactly: BPF programs {attached}, {watched} inodes watched{losses}"
+            )
+        }
+    }
+}
+
+fn write_hold(text: &mut String, hold: &HoldStatus) -> std::fmt::Result {
+    let path = hold.path.as_deref().unwrap_or("(unknown path)");
+    write!(text, "  {path}  {}", size(hold.bytes))?;
+    if let (Some(package), Some(old)) = (&hold.package, &hold.old_version) {
+        let new = hold.new_version.as_deref().unwrap_or("removed");
+        write!(text, "  {package} {old} -> {new}")?;
+    }
+    writeln!(text)?;
+    if hold.holders.is_empty() {
+        writeln!(text, "      in use by nothing that /proc shows")?;
+    }
+    write_holders(text, &hold.holders)
+}
+
+fn write_blocker(text: &mut String, blocker: &Blocker) -> std::fmt::Result {
+    let what = match blocker.kind {
+        BlockerKind::OrphanFile => "removed file",
+        BlockerKind::OrphanDirectory => "removed directory",
+        BlockerKind::Writer => "file open for writing",
+    };
+    writeln!(text, "  {what}, inode {}", blocker.inode)?;
+    write_holders(text, &blocker.holders)
+}
+
+fn write_holders(text: &mut String, holders: &[Holder]) -> std::fmt::Result {
+    for holder in holders {
+        let unit = holder.unit.as_deref().unwrap_or("no unit");
+        writeln!(
+            text,
+            "      {} (pid {}, {unit}): {}",
+            holder.comm,
+            holder.pid,
+            holder.uses.join(", ")
+        )?;
+    }
+    Ok(())
+}
+
+/// Bytes as people read them.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_short() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (5 << 20, "5.0 MiB"),
+            (3 << 40, "3.0 TiB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+}
