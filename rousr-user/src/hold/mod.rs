@@ -28,3 +28,6 @@ pub use preserve::{Candidate, Origin, Preserved};
 pub use reap::{Probe, Probed, Reap};
 pub use settle::Settled;
 pub use store::{Hold, Listing, Store};
+
+#[cfg(test)]
+mod tests;
