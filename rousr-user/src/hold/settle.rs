@@ -104,13 +104,12 @@ impl<L: Links> Store<'_, L> {
 
     /// Whether a name that the ledger knows still leads to the hold's inode.
     fn is_named(&self, hold: &Hold, entry: &Entry, places: &mut Places<'_, L>) -> bool {
-        hold.stat.links > 1
-            && entry
-                .names
-                .iter()
-                .any(|name| match places.find(&name.path) {
-                    Ok(Place::Below(path)) => self.leads_to(&path, &hold.stat),
-                    _ => false,
-                })
+        entry
+            .names
+            .iter()
+            .any(|name| match places.find(&name.path) {
+                Ok(Place::Below(path)) => self.leads_to(&path, &hold.stat),
+                _ => false,
+            })
     }
 }
