@@ -17,7 +17,7 @@ pub trait Leases {
 ///
 /// A write lease on an O_RDONLY file is granted only while the inode's counts of readers and
 /// writers are the caller's own (`check_conflicting_open`).
-/// <https://elixir.bootlin.com/linux/v6.12/source/fs/locks.c#L1740>
+/// <https://elixir.bootlin.com/linux/v6.12/source/fs/locks.c>
 #[derive(Clone, Copy, Debug)]
 pub struct HostLeases(());
 

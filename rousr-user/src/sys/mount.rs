@@ -84,7 +84,7 @@ impl Mounts for HostMounts {
     /// Changes this one flag: a context made by fspick changes only the flags that are set on it
     /// (`sb_flags_mask` in `reconfigure_super`), and a filesystem's parser starts from the options in
     /// force (`btrfs_init_fs_context`, `xfs_fs_reconfigure`, `ext4_reconfigure`).
-    /// <https://elixir.bootlin.com/linux/v6.12/source/fs/super.c#L1027>
+    /// <https://elixir.bootlin.com/linux/v6.12/source/fs/super.c>
     fn set_superblock_read_only(&self, mount: &OwnedFd, read_only: bool) -> io::Result<()> {
         let flags = FsPickFlags::FSPICK_EMPTY_PATH | FsPickFlags::FSPICK_CLOEXEC;
         let context = fspick(mount, c"", flags)?;

@@ -1,7 +1,7 @@
 //! `/proc/PID/mountinfo`, the only place where the kernel tells a mount's read-only flag from its
 //! superblock's: statfs gives their union (`calculate_f_flags`, fs/statfs.c).
 //!
-//! <https://elixir.bootlin.com/linux/v6.12/source/fs/proc_namespace.c#L126>
+//! <https://elixir.bootlin.com/linux/v6.12/source/fs/proc_namespace.c>
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
