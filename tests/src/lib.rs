@@ -1,1 +1,215 @@
-//! What the scenarios share.
+//! What the scenarios share: shell commands, and looks at the guest that do without rousr.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// A finished command.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its exit status; 255 for death by a signal.
+    pub status: i32,
+    /// What it wrote to standard output and standard error.
+    pub output: String,
+}
+
+/// Runs a line of shell.
+pub fn shell(line: &str) -> Finished {
+    let finished = Command::new("sh")
+        .args(["-c", &format!("exec 2>&1; {line}")])
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .output()
+        .expect("sh runs");
+    Finished {
+        status: finished.status.code().unwrap_or(255),
+        output: String::from_utf8_lossy(&finished.stdout).into_owned(),
+    }
+}
+
+/// Runs a line of shell that has to succeed, and returns what it wrote.
+///
+/// # Panics
+///
+/// Panics with its output where it fails.
+#[track_caller]
+pub fn succeed(line: &str) -> String {
+    let finished = shell(line);
+    assert_eq!(finished.status, 0, "{line}\n{}", finished.output);
+    finished.output
+}
+
+/// A program that ends with the test.
+#[derive(Debug)]
+pub struct Background(Child);
+
+impl Background {
+    /// Starts a line of shell.
+    pub fn start(line: &str) -> Self {
+        let child = Command::new("sh")
+            .args(["-c", &format!("exec {line}")])
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("sh runs");
+        Self(child)
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The flags of the mount at /usr and of its superblock, from mountinfo.
+///
+/// # Panics
+///
+/// Panics where /usr is no mount.
+pub fn usr_flags() -> (String, String) {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
+    let line = mounts
+        .lines()
+        .rfind(|line| line.split(' ').nth(4) == Some("/usr"))
+        .expect("/usr is a mount");
+    let fields: Vec<&str> = line.split(' ').collect();
+    let flag = |options: &str| options.split(',').next().unwrap_or_default().to_owned();
+    (flag(fields[5]), flag(fields[fields.len() - 1]))
+}
+
+/// Fails unless mount and superblock of /usr are read-only, and says what rousr knows about it.
+///
+/// # Panics
+///
+/// Panics where they are not.
+#[track_caller]
+pub fn assert_sealed() {
+    let flags = usr_flags();
+    if flags != ("ro".to_owned(), "ro".to_owned()) {
+        let status = shell("rousr status; journalctl -u rousr --no-pager -o cat -n 30").output;
+        panic!("/usr is not sealed: {flags:?}\n{status}");
+    }
+}
+
+/// Brings the guest into the state that a scenario begins with, whatever the last one left: the
+/// agent runs, nothing is held, /usr is sealed and the demo package is not installed.
+///
+/// # Panics
+///
+/// Panics where that cannot be had.
+#[track_caller]
+pub fn begin() {
+    shell("systemctl stop rousr-demo rousr-demo-script");
+    shell("systemctl reset-failed rousr; systemctl start rousr");
+    wait(Duration::from_secs(30), "the agent runs", || {
+        shell("systemctl is-active --quiet rousr").status == 0
+    });
+    if fs::exists("/usr/share/rousr-demo").expect("readable") {
+        succeed("apt-get -y -q purge rousr-demo");
+    }
+    wait(Duration::from_secs(5), "nothing is held", || {
+        holds().is_empty()
+    });
+    assert_sealed();
+}
+
+/// Inodes of /usr without a name that some process has open or mapped, by procfs.
+///
+/// # Panics
+///
+/// Panics where /proc cannot be listed.
+pub fn orphans() -> Vec<PathBuf> {
+    let usr = fs::metadata("/usr").expect("/usr").dev();
+    let mut orphans = Vec::new();
+    for process in fs::read_dir("/proc").expect("/proc").filter_map(Result::ok) {
+        if !process
+            .file_name()
+            .to_string_lossy()
+            .bytes()
+            .all(|byte| byte.is_ascii_digit())
+        {
+            continue;
+        }
+        for kind in ["map_files", "fd"] {
+            // A process may end meanwhile.
+            let Ok(links) = fs::read_dir(process.path().join(kind)) else {
+                continue;
+            };
+            for link in links.filter_map(Result::ok) {
+                let found = fs::metadata(link.path());
+                if found.is_ok_and(|inode| inode.dev() == usr && inode.nlink() == 0) {
+                    orphans.push(fs::read_link(link.path()).unwrap_or_default());
+                }
+            }
+        }
+    }
+    orphans
+}
+
+/// The inode numbers in the hold directory.
+pub fn holds() -> BTreeSet<u64> {
+    fs::read_dir("/usr/.rousr")
+        .map(|names| {
+            names
+                .filter_map(|name| name.ok()?.file_name().to_str()?.parse().ok())
+                .collect()
+        })
+        .unwrap_or_default()
+}
+
+/// The inode number of a path.
+///
+/// # Panics
+///
+/// Panics where nothing is there.
+#[track_caller]
+pub fn inode(path: &str) -> u64 {
+    fs::metadata(path)
+        .unwrap_or_else(|error| panic!("{path}: {error}"))
+        .ino()
+}
+
+/// `rousr status --json`.
+///
+/// # Panics
+///
+/// Panics where it fails.
+#[track_caller]
+pub fn status() -> serde_json::Value {
+    serde_json::from_str(&succeed("rousr status --json")).expect("JSON")
+}
+
+/// One of the agent's metrics, by its name and labels.
+///
+/// # Panics
+///
+/// Panics where the metrics lack it.
+#[track_caller]
+pub fn metric(name: &str) -> f64 {
+    let text = succeed("curl -sS --unix-socket /run/rousr/metrics.sock http://rousr/metrics");
+    text.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+        .unwrap_or_else(|| panic!("no metric {name} in\n{text}"))
+}
+
+/// Waits for something to become true.
+///
+/// # Panics
+///
+/// Panics when it has not within `limit`.
+#[track_caller]
+pub fn wait(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + limit;
+    while !holds() {
+        assert!(Instant::now() < end, "not within {limit:?}: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -8,6 +8,7 @@ mod lab;
 mod process;
 mod say;
 mod setup;
+mod test;
 mod vm;
 
 use std::process::ExitCode;
@@ -19,12 +20,14 @@ use clap::Parser;
 #[command(about = "Set up, test and demonstrate rousr")]
 enum Task {
     Setup(setup::Arguments),
+    Test(test::Arguments),
     Vm(vm::Arguments),
 }
 
 fn main() -> ExitCode {
     let ended = match Task::parse() {
         Task::Setup(arguments) => setup::run(&arguments),
+        Task::Test(arguments) => test::run(&arguments),
         Task::Vm(arguments) => vm::run(arguments),
     };
     ended.unwrap_or_else(|error| {

@@ -57,7 +57,7 @@ mod tests {
         std::fs::write(&path, "").expect("written");
         // perl is in every Debian system (perl-base is essential).
         let script = "use Fcntl; open F, '+<', $ARGV[0] or die; \
-                      fcntl(F, F_SETLK, pack('s s l! l! i', F_WRLCK, 0, 0, 0, 0)) or die; \
+                      my $l = pack('s s l! l! i', F_WRLCK, 0, 0, 0, 0); fcntl(F, F_SETLK, $l) or die; \
                       $| = 1; print \"locked\\n\"; <STDIN>";
         let mut holder = Command::new("perl")
             .args(["-e", script])

@@ -10,6 +10,7 @@
 //!                         kept ──▶ probe ──▶ reaped   (the last holder is gone)
 //! ```
 
+mod entry;
 pub mod error;
 pub mod escape;
 pub mod ledger;

@@ -8,8 +8,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, Statx, StatxAttributes, StatxFlags, linkat, makedev,
-    mkdirat, openat, statx, unlinkat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Statx, StatxAttributes, StatxFlags,
+    linkat, makedev, mkdirat, openat, renameat_with, statx, unlinkat,
 };
 
 /// What the store wants to know of an inode.
@@ -93,6 +93,15 @@ pub trait Links {
     /// Makes `dir`/`name` another name of the inode that `source` leads to.
     fn link(&self, source: Source<'_>, dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()>;
 
+    /// Moves the name `path` below `dir` to `name` in another directory, where none may be.
+    fn rename(
+        &self,
+        dir: BorrowedFd<'_>,
+        path: &Path,
+        to: BorrowedFd<'_>,
+        name: &OsStr,
+    ) -> io::Result<()>;
+
     /// Removes a name that is not a directory's.
     fn unlink(&self, dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()>;
 
@@ -170,6 +179,16 @@ impl Links for HostLinks {
             Source::Below(from, path) => Ok(linkat(from, path, dir, name, AtFlags::empty())?),
             Source::Magic(link) => Ok(linkat(CWD, link, dir, name, AtFlags::SYMLINK_FOLLOW)?),
         }
+    }
+
+    fn rename(
+        &self,
+        dir: BorrowedFd<'_>,
+        path: &Path,
+        to: BorrowedFd<'_>,
+        name: &OsStr,
+    ) -> io::Result<()> {
+        Ok(renameat_with(dir, path, to, name, RenameFlags::NOREPLACE)?)
     }
 
     fn unlink(&self, dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {

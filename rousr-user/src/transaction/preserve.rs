@@ -1,7 +1,7 @@
 //! Before dpkg runs: a hold for every inode that is about to lose its name.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     os::fd::AsFd as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -14,7 +14,7 @@ use crate::{
         candidates::{self, candidates},
         hook::Stream,
     },
-    hold::{Candidate, Origin, Preserved, Store, ledger::Record},
+    hold::{Candidate, Origin, Preserved, Store, ledger::Record, preserve::Name},
     seal::Level,
     sys::{lease::Leases, links::Links, mount::Mounts},
     track::procfs,
@@ -42,17 +42,22 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         let mount = self.seal.open()?;
         let store = Store::create(self.links.clone(), mount.as_fd(), &self.volume.mount_point)?;
         let listed = store.preserve(candidates);
-        let in_use = match self.in_use() {
-            Ok(links) => store.preserve_open(links),
-            Err(error) => {
-                warnings.push(error.to_string());
-                Preserved::default()
-            }
-        };
+        let used = self.in_use().unwrap_or_else(|error| {
+            warnings.push(error.to_string());
+            HashMap::new()
+        });
+        let in_use = store.preserve_open(used.values().cloned());
         let now = SystemTime::now();
-        let names: Vec<Record> = [&listed, &in_use]
-            .into_iter()
-            .flat_map(|preserved| &preserved.names)
+        let known: HashSet<u64> = listed.names.iter().map(|name| name.inode).collect();
+        // What a package lists is known better by it than by who uses it.
+        let others = in_use
+            .names
+            .iter()
+            .filter(|name| !known.contains(&name.inode));
+        let names: Vec<Record> = listed
+            .names
+            .iter()
+            .chain(others)
             .map(|name| Record::preserved(name, now))
             .collect();
         if let Err(error) = self.ledger.append(&names) {
@@ -61,6 +66,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         for preserved in [&listed, &in_use] {
             tell(preserved, &mut warnings);
         }
+        free_directories(&store, &listed, &used, &mut warnings);
         Ok(Outcome {
             preserved: listed.held + in_use.held,
             kept: store.list()?.holds.len() as u64,
@@ -93,8 +99,8 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         with_origins(found)
     }
 
-    /// A magic link to each file of the volume that some process uses, one for each inode.
-    fn in_use(&self) -> Result<Vec<PathBuf>, Error> {
+    /// The inodes of the volume that some process uses, each with a magic link to it.
+    fn in_use(&self) -> Result<HashMap<u64, PathBuf>, Error> {
         let mount = self.seal.open()?;
         let root = self
             .links
@@ -102,7 +108,28 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             .map_err(super::keeper::failed("look at the mount's root"))?;
         let snapshot = procfs::snapshot(root.device)
             .map_err(super::keeper::failed("see which files are in use (/proc)"))?;
-        Ok(snapshot.links.into_values().collect())
+        Ok(snapshot.links)
+    }
+}
+
+/// A removed package's directories go with its files: those in use must not keep a directory.
+fn free_directories<L: Links>(
+    store: &Store<'_, L>,
+    listed: &Preserved,
+    used: &HashMap<u64, PathBuf>,
+    warnings: &mut Vec<String>,
+) {
+    let removed = |name: &&Name| {
+        name.origin
+            .as_ref()
+            .is_some_and(|origin| origin.new_version.is_none())
+    };
+    for name in listed.names.iter().filter(removed) {
+        if used.contains_key(&name.inode)
+            && let Err(error) = store.take_entry(name.inode, &name.path)
+        {
+            warnings.push(error.to_string());
+        }
     }
 }
 

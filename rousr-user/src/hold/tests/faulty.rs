@@ -17,6 +17,7 @@ pub(super) enum Call {
     StatOpen,
     Stat,
     Link,
+    Rename,
     Unlink,
     ClearSetId,
     Resolve,
@@ -97,6 +98,17 @@ impl Links for Faulty {
     fn link(&self, source: Source<'_>, dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
         self.before(Call::Link, name_in(source))?;
         HostLinks.link(source, dir, name)
+    }
+
+    fn rename(
+        &self,
+        dir: BorrowedFd<'_>,
+        path: &Path,
+        to: BorrowedFd<'_>,
+        name: &OsStr,
+    ) -> io::Result<()> {
+        self.before(Call::Rename, name)?;
+        HostLinks.rename(dir, path, to, name)
     }
 
     fn unlink(&self, dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {

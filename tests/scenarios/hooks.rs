@@ -1,0 +1,59 @@
+//! apt's hooks where something is missing or wrong: apt goes on, and /usr is sealed.
+
+mod root {
+    use std::time::Duration;
+
+    use rousr_tests::{assert_sealed, begin, holds, inode, shell, succeed, usr_flags, wait};
+
+    #[test]
+    fn without_the_agent() {
+        begin();
+        succeed("systemctl stop rousr");
+        succeed("apt-get -y -q install /run/share/rousr-demo_1.0_*.deb");
+        assert_sealed();
+        let held = inode("/usr/share/rousr-demo/script.sh");
+        succeed("systemctl start rousr-demo-script && sleep 1");
+        succeed("apt-get -y -q remove rousr-demo");
+        assert_sealed();
+        assert!(holds().contains(&held), "{:?} lacks {held}", holds());
+        let text = succeed("rousr status");
+        assert!(text.contains("systemctl start rousr"), "{text}");
+        // Without an agent nobody reaps; a started one does.
+        succeed("systemctl stop rousr-demo-script && systemctl start rousr");
+        wait(Duration::from_secs(1), "the script is reaped", || {
+            holds().is_empty()
+        });
+        assert_sealed();
+    }
+
+    #[test]
+    fn a_malformed_stream_is_told_and_forgiven() {
+        begin();
+        succeed("rousr apt pre-invoke");
+        assert_eq!(usr_flags().0, "rw");
+        let finished = shell("printf 'VERSION 3\\n\\nnonsense\\n' | rousr apt pre-install-pkgs");
+        assert_eq!(finished.status, 0, "{}", finished.output);
+        assert!(finished.output.contains("line 3"), "{}", finished.output);
+        succeed("rousr apt post-invoke");
+        assert_sealed();
+    }
+
+    #[test]
+    fn opting_out_leaves_everything_alone() {
+        begin();
+        for variable in ["ROUSR_SKIP=1", "NO_APT_REMOUNT=yes"] {
+            let text = succeed(&format!("{variable} rousr apt pre-invoke"));
+            assert!(text.contains(variable), "{text}");
+            assert_sealed();
+        }
+    }
+
+    #[test]
+    fn arguments_that_are_wrong_exit_2() {
+        begin();
+        for line in ["rousr nonsense", "rousr apt", "rousr status --nonsense"] {
+            assert_eq!(shell(line).status, 2, "{line}");
+        }
+        assert_eq!(shell("rousr --help").status, 0);
+    }
+}

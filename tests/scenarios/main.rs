@@ -1,0 +1,8 @@
+//! The scenarios, run as root in a guest that is thrown away: one after another, systemd as PID 1,
+//! the archive with the old and the new packages at hand, rousr installed and its agent running.
+
+mod agent;
+mod hooks;
+mod openers;
+mod removal;
+mod upgrade;

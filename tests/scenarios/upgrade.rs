@@ -1,0 +1,82 @@
+//! The main scenario: libssl upgraded while a service and systemd itself hold the old one.
+
+mod root {
+    use std::time::Duration;
+
+    use rousr_tests::{assert_sealed, begin, holds, inode, metric, orphans, status, succeed, wait};
+
+    const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/libcrypto.so.3";
+    const PACKAGES: &str = "libssl3t64 openssl openssl-provider-legacy";
+
+    #[test]
+    fn libssl_under_systemd() {
+        begin();
+        let old = inode(LIBRARY);
+        succeed(
+            "systemd-run --quiet --unit=scenario-python \
+             python3 -c 'import ssl, time; time.sleep(100000)'",
+        );
+        wait(Duration::from_secs(30), "python has the library", || {
+            succeed("cat /proc/$(systemctl show -P MainPID scenario-python)/maps")
+                .contains("libcrypto")
+        });
+        let transactions = metric("rousr_transactions_total");
+        let reaped = metric("rousr_reap_latency_seconds_count");
+
+        let apt = succeed(&format!("apt-get -y -q install {PACKAGES}"));
+        assert!(apt.contains("rousr: /usr is read-only again"), "{apt}");
+        assert_sealed();
+        assert_eq!(orphans(), [] as [std::path::PathBuf; 0]);
+        assert_ne!(inode(LIBRARY), old, "the upgrade replaced the library");
+        assert!(holds().contains(&old), "{:?} lacks {old}", holds());
+        assert_eq!(metric("rousr_transactions_total"), transactions + 1.0);
+        assert_eq!(metric("rousr_holds"), holds().len() as f64);
+        assert_eq!(metric("rousr_seal_level"), 2.0);
+        assert_eq!(metric("rousr_tracker_attached"), 1.0);
+
+        let status = status();
+        let hold = status["holds"]
+            .as_array()
+            .and_then(|holds| holds.iter().find(|hold| hold["inode"] == old))
+            .unwrap_or_else(|| panic!("no hold {old} in {status:#}"));
+        assert_eq!(hold["path"], LIBRARY);
+        assert_eq!(hold["package"], "libssl3t64");
+        let units: Vec<&str> = hold["holders"]
+            .as_array()
+            .expect("holders")
+            .iter()
+            .filter_map(|holder| holder["unit"].as_str())
+            .collect();
+        assert!(units.contains(&"scenario-python.service"), "{units:?}");
+        assert!(units.contains(&"init.scope"), "{units:?}");
+
+        release_all();
+        wait(
+            Duration::from_secs(1),
+            "the hold directory is empty",
+            || holds().is_empty(),
+        );
+        assert_sealed();
+        assert!(metric("rousr_reap_latency_seconds_count") > reaped);
+        assert_eq!(metric("rousr_tracker_attached"), 0.0);
+        assert_eq!(metric("rousr_tracker_losses"), 0.0);
+        assert_eq!(metric("rousr_errors_total"), 0.0);
+    }
+
+    /// Makes every holder go, as an administrator would.
+    fn release_all() {
+        succeed("systemctl stop scenario-python && systemctl daemon-reexec");
+        let status = status();
+        let units = status["holds"]
+            .as_array()
+            .expect("holds")
+            .iter()
+            .flat_map(|hold| {
+                let holders = hold["holders"].as_array().expect("holders").iter();
+                holders.filter_map(|holder| holder["unit"].as_str().map(str::to_owned))
+            });
+        for unit in units.collect::<std::collections::BTreeSet<_>>() {
+            succeed(&format!("systemctl restart {unit}"));
+        }
+    }
+}

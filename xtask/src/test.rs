@@ -1,0 +1,106 @@
+//! `cargo xtask test`: everything that has to hold before a change lands.
+
+mod host;
+mod scenarios;
+
+use std::{process::ExitCode, thread};
+
+use anyhow::Result;
+
+use crate::{
+    lab::kernel::Kernel,
+    say,
+    setup::{self, Need},
+};
+use scenarios::{Boot, Scenarios};
+
+/// Check format and lints, run the tests on this machine, then the scenarios in guests
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Only what needs no guest
+    #[arg(long)]
+    host: bool,
+
+    /// Only the scenarios whose name contains this, on the default kernel
+    #[arg(long, value_name = "NAME", conflicts_with = "host")]
+    scenario: Option<String>,
+}
+
+/// Tests that passed and failed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+}
+
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+}
+
+/// Two guests at once: a guest has two processors, and so has the smallest machine.
+const AT_ONCE: usize = 2;
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    setup::ensure(Need::TOOLCHAIN)?;
+    let mut tally = Tally::default();
+    if arguments.scenario.is_none() {
+        tally.add(host::run()?);
+    }
+    if !arguments.host {
+        setup::ensure(Need::LAB)?;
+        tally.add(guests(arguments.scenario.as_deref())?);
+    }
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+    Ok(if tally.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The full set on one kernel; on the others, and where the kernel preempts, what depends on them.
+fn guests(filter: Option<&str>) -> Result<Tally> {
+    const KERNEL_DEPENDENT: &[&str] = &["upgrade", "openers"];
+    let boots: Vec<Boot> = match filter {
+        Some(filter) => vec![Boot::new(Kernel::Trixie, "", &[filter])],
+        None => vec![
+            Boot::new(Kernel::Trixie, "", &[]),
+            Boot::new(Kernel::Bookworm, "", KERNEL_DEPENDENT),
+            Boot::new(Kernel::Backports, "", KERNEL_DEPENDENT),
+            Boot::new(Kernel::Backports, "preempt=full", KERNEL_DEPENDENT),
+        ],
+    };
+    let scenarios = Scenarios::build()?;
+    let mut tally = Tally::default();
+    for batch in boots.chunks(AT_ONCE) {
+        say::line(format!(
+            "scenarios on {}",
+            batch
+                .iter()
+                .map(Boot::name)
+                .collect::<Vec<_>>()
+                .join(" and ")
+        ));
+        let results: Vec<Result<Tally>> = thread::scope(|scope| {
+            let running: Vec<_> = batch
+                .iter()
+                .map(|boot| scope.spawn(|| scenarios.run(boot)))
+                .collect();
+            running
+                .into_iter()
+                .map(|guest| {
+                    guest
+                        .join()
+                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                })
+                .collect()
+        });
+        for result in results {
+            tally.add(result?);
+        }
+    }
+    Ok(tally)
+}

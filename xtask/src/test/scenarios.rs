@@ -1,0 +1,168 @@
+//! The scenarios in guests: one boot for many.
+
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::Tally;
+use crate::{
+    guest::{Ending, Guest, Init},
+    install::{self, Installed},
+    lab::{demo_package, kernel::Kernel},
+    process,
+};
+
+/// From power-on to the last scenario's end.
+const TIMEOUT: Duration = Duration::from_secs(900);
+
+/// One guest.
+pub(super) struct Boot {
+    kernel: Kernel,
+    append: &'static str,
+    filters: Vec<String>,
+}
+
+impl Boot {
+    pub(super) fn new(kernel: Kernel, append: &'static str, filters: &[&str]) -> Self {
+        let filters = filters.iter().map(|&filter| filter.to_owned()).collect();
+        Self {
+            kernel,
+            append,
+            filters,
+        }
+    }
+
+    pub(super) fn name(&self) -> String {
+        format!("{} {}", self.kernel.name(), self.append)
+            .trim_end()
+            .to_owned()
+    }
+}
+
+/// What every guest gets.
+pub(super) struct Scenarios {
+    share: PathBuf,
+    installed: Vec<Installed>,
+}
+
+impl Scenarios {
+    /// Builds rousr, the scenarios and the packages they use.
+    pub(super) fn build() -> Result<Self> {
+        let installed = install::build(false)?;
+        install::check_c_library()?;
+        let share = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/scenarios");
+        fs::create_dir_all(&share).with_context(|| format!("cannot make {}", share.display()))?;
+        for version in ["1.0", "2.0"] {
+            demo_package::build(version, &share)?;
+        }
+        let program = build_program()?;
+        let shared = share.join("scenarios");
+        fs::copy(&program, &shared).with_context(|| {
+            format!("cannot copy {} to {}", program.display(), shared.display())
+        })?;
+        Ok(Self { share, installed })
+    }
+
+    /// Runs one guest, and shows what it printed once it has ended.
+    pub(super) fn run(&self, boot: &Boot) -> Result<Tally> {
+        let guest = Guest {
+            kernel: boot.kernel,
+            init: Init::Systemd,
+            cpus: 2,
+            memory_mib: 2048,
+            icount: false,
+            append: boot.append.to_owned(),
+            timeout: TIMEOUT,
+            installed: self.installed.clone(),
+            share: Some(self.share.clone()),
+            out: None,
+        };
+        let mut command: Vec<OsString> =
+            vec!["/run/share/scenarios".into(), "--test-threads=1".into()];
+        command.extend(boot.filters.iter().map(OsString::from));
+        let mut output = Vec::new();
+        let ending = guest.run(&command, &mut output)?;
+        let text = String::from_utf8_lossy(&output);
+        println!("--- {} ---\n{text}", boot.name());
+        let mut tally = tally(&text);
+        match ending {
+            Ending::Exited(0) if tally.passed > 0 => {}
+            Ending::Exited(0) => bail!("{}: no scenario ran", boot.name()),
+            // The tally says which.
+            Ending::Exited(_) if tally.failed > 0 => {}
+            Ending::Exited(status) => {
+                eprintln!("{}: the scenarios ended with status {status}", boot.name());
+                tally.failed += 1;
+            }
+            Ending::TimedOut => {
+                eprintln!("{}: not done within {} s", boot.name(), TIMEOUT.as_secs());
+                tally.failed += 1;
+            }
+            Ending::Interrupted => bail!("interrupted"),
+        }
+        Ok(tally)
+    }
+}
+
+/// The test program, as cargo names it among its messages.
+fn build_program() -> Result<PathBuf> {
+    let messages = process::read_text(Command::new(env!("CARGO")).args([
+        "test",
+        "--quiet",
+        "--package=rousr-tests",
+        "--test=scenarios",
+        "--no-run",
+        "--message-format=json",
+    ]))?;
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "scenarios")
+        .find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
+        .context("cargo names no test program `scenarios`")
+}
+
+/// Adds up the result lines of test programs.
+pub(super) fn tally(output: &str) -> Tally {
+    let mut tally = Tally::default();
+    for line in output.lines() {
+        let Some(result) = line.trim_start().strip_prefix("test result: ") else {
+            continue;
+        };
+        for part in result.split([';', '.']) {
+            match part.trim().split_once(' ') {
+                Some((count, "passed")) => tally.passed += count.parse().unwrap_or(0),
+                Some((count, "failed")) => tally.failed += count.parse().unwrap_or(0),
+                _ => {}
+            }
+        }
+    }
+    tally
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adds_up_results() {
+        let output = "running 3 tests\n\
+            test a ... ok\n\
+            test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 7 filtered out; finished in 0.00s\n\
+            test result: ok. 40 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.25s\n";
+        assert_eq!(
+            tally(output),
+            Tally {
+                passed: 42,
+                failed: 1
+            }
+        );
+        assert_eq!(tally("Kernel panic"), Tally::default());
+    }
+}
