@@ -2,6 +2,7 @@
 
 mod archive;
 mod cache;
+mod demo;
 mod guest;
 mod install;
 mod lab;
@@ -22,6 +23,7 @@ enum Task {
     Setup(setup::Arguments),
     Test(test::Arguments),
     Vm(vm::Arguments),
+    Demo(demo::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         Task::Setup(arguments) => setup::run(&arguments),
         Task::Test(arguments) => test::run(&arguments),
         Task::Vm(arguments) => vm::run(arguments),
+        Task::Demo(arguments) => demo::run(&arguments),
     };
     ended.unwrap_or_else(|error| {
         say::error(&error);
