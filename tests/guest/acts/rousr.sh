@@ -25,6 +25,8 @@ empty_and_sealed() { [ "$(holds)" = 0 ] && levels_are "ro ro" >/dev/null; }
 # Turns the agent's lines about reaps, as of the seen-th, into events at the time they were logged.
 seen=0
 reaps() {
+    # The agent logs a reap when /usr is sealed again; the file is gone before that.
+    sleep 0.3
     journalctl --unit=rousr.service --output=short-unix --no-pager | grep ' reaped ' >/run/reaps
     tail -n "+$((seen + 1))" /run/reaps | awk -v began="$began" '
         match($0, /path="[^"]*"/) {
@@ -47,13 +49,13 @@ release() {
     esac
     unit=$1
     shift
-    note "$*"
     event "$*"
     "$@"
-    claim "$unit holds nothing any more" within 5 holds_nothing "$unit"
+    claim "$*: holds nothing any more" within 5 holds_nothing "$unit"
     reaps
 }
 
+note "looking for the agent"
 claim "rousr's agent runs" systemctl --quiet is-active rousr.service
 start_holders
 upgrade
@@ -69,6 +71,7 @@ claim "what was replaced and is in use is held" [ "$(holds)" -gt 0 ]
 note "rousr status"
 rousr status | show
 
+note "letting go, one by one"
 systemctl daemon-reload
 for unit in demo-openssl demo-python rousr-demo rousr-demo-script; do
     release "$unit.service"
@@ -89,6 +92,7 @@ cat "$log"
 event "apt-get exits $status"
 claim "the removal exits 0" [ "$status" = 0 ]
 claim "/usr is sealed after it" levels_are "ro ro"
+rousr status
 claim "the removed daemon still runs" systemctl --quiet is-active rousr-demo.service
 event "systemctl stop rousr-demo rousr-demo-script"
 systemctl stop rousr-demo.service rousr-demo-script.service

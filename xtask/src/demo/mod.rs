@@ -117,7 +117,7 @@ fn play(step: &say::Step, kernel: Kernel, installed: &[Installed], share: &Path)
             broken: None,
         });
         for (act, line) in lines {
-            if let Line::Note(text) = &line {
+            if let Line::Note(text) | Line::Event { text, .. } = &line {
                 step.now(&format!("{}: {text}", act.name()));
             }
             acts[act as usize].lines.push(line);
