@@ -3,7 +3,9 @@
 mod root {
     use std::{fs, thread, time::Duration};
 
-    use rousr_tests::{assert_sealed, begin, holds, inode, shell, status, succeed, wait};
+    use rousr_tests::{
+        assert_sealed, begin, holds, inode, shell, status, succeed, wait, wait_for_reap,
+    };
 
     fn agent_pid() -> String {
         succeed("systemctl show -P MainPID rousr").trim().to_owned()
@@ -49,10 +51,7 @@ mod root {
         assert!(holds().contains(&held));
         assert_sealed();
         succeed("systemctl stop rousr-demo-script");
-        wait(Duration::from_secs(1), "the script is reaped", || {
-            holds().is_empty()
-        });
-        assert_sealed();
+        wait_for_reap();
     }
 
     #[test]
@@ -67,10 +66,7 @@ mod root {
         assert!(text.contains("/var/lib/rousr/ledger:1"), "{text}");
         assert!(holds().contains(&held));
         succeed("systemctl stop rousr-demo-script");
-        wait(Duration::from_secs(1), "the script is reaped", || {
-            holds().is_empty()
-        });
-        assert_sealed();
+        wait_for_reap();
         succeed("rm /var/lib/rousr/ledger");
     }
 }

@@ -1,9 +1,9 @@
 //! apt's hooks where something is missing or wrong: apt goes on, and /usr is sealed.
 
 mod root {
-    use std::time::Duration;
-
-    use rousr_tests::{assert_sealed, begin, holds, inode, shell, succeed, usr_flags, wait};
+    use rousr_tests::{
+        assert_sealed, begin, holds, inode, shell, succeed, usr_flags, wait_for_reap,
+    };
 
     #[test]
     fn without_the_agent() {
@@ -20,10 +20,7 @@ mod root {
         assert!(text.contains("systemctl start rousr"), "{text}");
         // Without an agent nobody reaps; a started one does.
         succeed("systemctl stop rousr-demo-script && systemctl start rousr");
-        wait(Duration::from_secs(1), "the script is reaped", || {
-            holds().is_empty()
-        });
-        assert_sealed();
+        wait_for_reap();
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod root {
         time::Duration,
     };
 
-    use rousr_tests::{assert_sealed, begin, holds, inode, metric, succeed, wait};
+    use rousr_tests::{assert_sealed, begin, holds, inode, metric, succeed, wait, wait_for_reap};
 
     const TASKS: usize = 16;
     const FILES: [&str; 3] = [
@@ -87,9 +87,6 @@ mod root {
             holds()
         );
         drop(holder);
-        wait(Duration::from_secs(1), "the hold is reaped", || {
-            holds().is_empty()
-        });
-        assert_sealed();
+        wait_for_reap();
     }
 }

@@ -3,7 +3,9 @@
 mod root {
     use std::time::Duration;
 
-    use rousr_tests::{assert_sealed, begin, holds, inode, orphans, succeed, wait};
+    use rousr_tests::{
+        assert_sealed, begin, holds, inode, is_sealed, orphans, succeed, wait, wait_for_reap,
+    };
 
     #[test]
     fn a_removed_daemon_blocks_nothing() {
@@ -29,15 +31,12 @@ mod root {
         wait(
             Duration::from_secs(1),
             "the daemon's files are reaped",
-            || holds().len() == 1,
+            || holds().len() == 1 && is_sealed(),
         );
         assert_eq!(holds().first(), Some(&held[2]), "the script is still open");
         assert_sealed();
 
         succeed("systemctl stop rousr-demo-script");
-        wait(Duration::from_secs(1), "the script is reaped", || {
-            holds().is_empty()
-        });
-        assert_sealed();
+        wait_for_reap();
     }
 }

@@ -3,7 +3,9 @@
 mod root {
     use std::time::Duration;
 
-    use rousr_tests::{assert_sealed, begin, holds, inode, metric, orphans, status, succeed, wait};
+    use rousr_tests::{
+        assert_sealed, begin, holds, inode, metric, orphans, status, succeed, wait, wait_for_reap,
+    };
 
     const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/libcrypto.so.3";
     const PACKAGES: &str = "libssl3t64 openssl openssl-provider-legacy";
@@ -51,12 +53,7 @@ mod root {
         assert!(units.contains(&"init.scope"), "{units:?}");
 
         release_all();
-        wait(
-            Duration::from_secs(1),
-            "the hold directory is empty",
-            || holds().is_empty(),
-        );
-        assert_sealed();
+        wait_for_reap();
         assert!(metric("rousr_reap_latency_seconds_count") > reaped);
         assert_eq!(metric("rousr_tracker_attached"), 0.0);
         assert_eq!(metric("rousr_tracker_losses"), 0.0);

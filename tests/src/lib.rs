@@ -92,11 +92,34 @@ pub fn usr_flags() -> (String, String) {
 /// Panics where they are not.
 #[track_caller]
 pub fn assert_sealed() {
-    let flags = usr_flags();
-    if flags != ("ro".to_owned(), "ro".to_owned()) {
+    if !is_sealed() {
+        let flags = usr_flags();
         let status = shell("rousr status; journalctl -u rousr --no-pager -o cat -n 30").output;
         panic!("/usr is not sealed: {flags:?}\n{status}");
     }
+}
+
+/// Whether mount and superblock of /usr are read-only.
+///
+/// # Panics
+///
+/// Panics where /usr is no mount.
+pub fn is_sealed() -> bool {
+    usr_flags() == ("ro".to_owned(), "ro".to_owned())
+}
+
+/// Waits until nothing is held and the window is shut: within a second of the last release.
+///
+/// # Panics
+///
+/// Panics when it is not.
+#[track_caller]
+pub fn wait_for_reap() {
+    wait(
+        Duration::from_secs(1),
+        "nothing is held and /usr is sealed",
+        || holds().is_empty() && is_sealed(),
+    );
 }
 
 /// Brings the guest into the state that a scenario begins with, whatever the last one left: the
