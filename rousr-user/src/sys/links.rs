@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Statx, StatxAttributes, StatxFlags,
-    linkat, makedev, mkdirat, openat, renameat_with, statx, unlinkat,
+    linkat, makedev, mkdirat, openat, renameat, renameat_with, statx, symlinkat, unlinkat,
 };
 
 /// What the store wants to know of an inode.
@@ -93,13 +93,25 @@ pub trait Links {
     /// Makes `dir`/`name` another name of the inode that `source` leads to.
     fn link(&self, source: Source<'_>, dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()>;
 
-    /// Moves the name `path` below `dir` to `name` in another directory, where none may be.
+    /// Makes `dir`/`name` a symlink to `target`.
+    fn make_symlink(&self, target: &Path, dir: BorrowedFd<'_>, name: &Path) -> io::Result<()>;
+
+    /// Moves `from`/`name` to `to`/`path`, in place of what is there.
     fn rename(
         &self,
-        dir: BorrowedFd<'_>,
-        path: &Path,
+        from: BorrowedFd<'_>,
+        name: &Path,
         to: BorrowedFd<'_>,
-        name: &OsStr,
+        path: &Path,
+    ) -> io::Result<()>;
+
+    /// Lets two names change places at once.
+    fn exchange(
+        &self,
+        one: BorrowedFd<'_>,
+        name: &Path,
+        other: BorrowedFd<'_>,
+        path: &Path,
     ) -> io::Result<()>;
 
     /// Removes a name that is not a directory's.
@@ -181,14 +193,34 @@ impl Links for HostLinks {
         }
     }
 
+    fn make_symlink(&self, target: &Path, dir: BorrowedFd<'_>, name: &Path) -> io::Result<()> {
+        Ok(symlinkat(target, dir, name)?)
+    }
+
     fn rename(
         &self,
-        dir: BorrowedFd<'_>,
-        path: &Path,
+        from: BorrowedFd<'_>,
+        name: &Path,
         to: BorrowedFd<'_>,
-        name: &OsStr,
+        path: &Path,
     ) -> io::Result<()> {
-        Ok(renameat_with(dir, path, to, name, RenameFlags::NOREPLACE)?)
+        Ok(renameat(from, name, to, path)?)
+    }
+
+    fn exchange(
+        &self,
+        one: BorrowedFd<'_>,
+        name: &Path,
+        other: BorrowedFd<'_>,
+        path: &Path,
+    ) -> io::Result<()> {
+        Ok(renameat_with(
+            one,
+            name,
+            other,
+            path,
+            RenameFlags::EXCHANGE,
+        )?)
     }
 
     fn unlink(&self, dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {

@@ -17,7 +17,9 @@ pub(super) enum Call {
     StatOpen,
     Stat,
     Link,
+    Symlink,
     Rename,
+    Exchange,
     Unlink,
     ClearSetId,
     Resolve,
@@ -100,15 +102,31 @@ impl Links for Faulty {
         HostLinks.link(source, dir, name)
     }
 
+    fn make_symlink(&self, target: &Path, dir: BorrowedFd<'_>, name: &Path) -> io::Result<()> {
+        self.before(Call::Symlink, name.as_os_str())?;
+        HostLinks.make_symlink(target, dir, name)
+    }
+
     fn rename(
         &self,
-        dir: BorrowedFd<'_>,
-        path: &Path,
+        from: BorrowedFd<'_>,
+        name: &Path,
         to: BorrowedFd<'_>,
-        name: &OsStr,
+        path: &Path,
     ) -> io::Result<()> {
-        self.before(Call::Rename, name)?;
-        HostLinks.rename(dir, path, to, name)
+        self.before(Call::Rename, name.as_os_str())?;
+        HostLinks.rename(from, name, to, path)
+    }
+
+    fn exchange(
+        &self,
+        one: BorrowedFd<'_>,
+        name: &Path,
+        other: BorrowedFd<'_>,
+        path: &Path,
+    ) -> io::Result<()> {
+        self.before(Call::Exchange, name.as_os_str())?;
+        HostLinks.exchange(one, name, other, path)
     }
 
     fn unlink(&self, dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {

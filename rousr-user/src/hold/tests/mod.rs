@@ -1,6 +1,7 @@
 //! The store on real filesystems, with calls that fail at will in between.
 
 mod directory;
+mod entry;
 mod faulty;
 mod in_use;
 mod ledger;
