@@ -8,7 +8,7 @@ mod root {
         time::Duration,
     };
 
-    use rousr_tests::{assert_sealed, begin, holds, inode, metric, succeed, wait, wait_for_reap};
+    use rousr_tests::{assert_sealed, begin, holds, inode, metric, succeed, wait_for_reap};
 
     const TASKS: usize = 16;
     const FILES: [&str; 3] = [
@@ -46,12 +46,7 @@ mod root {
             opens.load(Ordering::Relaxed) > 1000,
             "the openers were busy"
         );
-        wait(
-            Duration::from_secs(1),
-            "the hold directory is empty",
-            || holds().is_empty(),
-        );
-        assert_sealed();
+        wait_for_reap();
         assert_eq!(metric("rousr_tracker_losses"), 0.0);
     }
 

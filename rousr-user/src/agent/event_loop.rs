@@ -1,9 +1,8 @@
 //! What the agent does with each event. Every step is short and runs to its end.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    elapsed,
     metrics::Metrics,
     protocol::{Reply, Request},
     server::Call,
@@ -73,8 +72,8 @@ impl<T: Tracker> EventLoop<T> {
     fn reaped(&mut self, reaping: &Reaping, released: &BTreeMap<u64, u64>) {
         for hold in &reaping.reaped {
             self.metrics.reaped.inc();
-            let at = released.get(&hold.inode).copied().filter(|&at| at > 0);
-            let latency = at.map(elapsed);
+            let released = released.get(&hold.inode).copied().filter(|&at| at > 0);
+            let latency = released.map(|at| Duration::from_nanos(hold.at.saturating_sub(at)));
             if let Some(latency) = latency {
                 self.metrics.latency.observe(latency.as_secs_f64());
             }

@@ -7,7 +7,7 @@ pub mod protocol;
 mod server;
 pub mod status;
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use anyhow::Context as _;
 use sd_notify::NotifyState;
@@ -79,14 +79,4 @@ fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::warn!(%error, "systemd was not told of our state");
     }
-}
-
-/// Since `since`, a reading of `CLOCK_MONOTONIC` in nanoseconds.
-fn elapsed(since: u64) -> Duration {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let now = Duration::new(
-        now.tv_sec.try_into().unwrap_or(0),
-        now.tv_nsec.try_into().unwrap_or(0),
-    );
-    now.saturating_sub(Duration::from_nanos(since))
 }

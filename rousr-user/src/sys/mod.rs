@@ -6,6 +6,7 @@
     reason = "this is the room for it; each block says why it is sound"
 )]
 
+pub mod clock;
 pub mod lease;
 pub mod links;
 pub mod mount;

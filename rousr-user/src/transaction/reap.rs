@@ -9,7 +9,7 @@ use crate::{
         ledger::{Event, Record},
     },
     seal::Level,
-    sys::{lease::Leases, links::Links, mount::Mounts},
+    sys::{clock::monotonic, lease::Leases, links::Links, mount::Mounts},
     track::Tracker,
 };
 
@@ -31,6 +31,8 @@ pub struct Reaped {
     pub inode: u64,
     /// Disk space freed.
     pub bytes: u64,
+    /// `CLOCK_MONOTONIC` when it was removed, nanoseconds.
+    pub at: u64,
     /// A path the file had; absent where the ledger does not know.
     pub path: Option<std::path::PathBuf>,
 }
@@ -70,12 +72,17 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         let mut records = Vec::new();
         for unlinked in unlinked? {
             match unlinked {
-                Ok((inode, bytes)) => {
+                Ok((inode, bytes, at)) => {
                     tracker.unwatch(inode);
                     let entry = entries.get(&inode);
                     records.push(Record::removed(Event::Reaped, inode, entry, now));
                     let path = entry.and_then(|entry| Some(entry.names.first()?.path.clone()));
-                    reaping.reaped.push(Reaped { inode, bytes, path });
+                    reaping.reaped.push(Reaped {
+                        inode,
+                        bytes,
+                        at,
+                        path,
+                    });
                 }
                 Err(error) => reaping.errors.push(error),
             }
@@ -118,10 +125,10 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
 fn unlink<L: Links>(
     store: Option<&Store<'_, L>>,
     probed: Probed,
-) -> Result<Result<(u64, u64), String>, Error> {
+) -> Result<Result<(u64, u64, u64), String>, Error> {
     let (inode, bytes) = (probed.inode(), probed.allocated());
     Ok(match store.map(|store| store.unlink(probed)) {
-        Some(Ok(Reap::Gone | Reap::AlreadyGone)) | None => Ok((inode, bytes)),
+        Some(Ok(Reap::Gone | Reap::AlreadyGone)) | None => Ok((inode, bytes, monotonic())),
         Some(Ok(Reap::InUse)) => Err(format!("hold {inode} is in use again")),
         Some(Err(error)) => Err(error.to_string()),
     })
