@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::sys::mount::{MountState, Mounts};
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) enum Call {
+pub(crate) enum Call {
     Open,
     State,
     SetMountReadOnly,
@@ -22,7 +22,7 @@ pub(super) enum Call {
 }
 
 impl Call {
-    pub(super) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Open,
         Self::State,
         Self::SetMountReadOnly,
@@ -34,27 +34,29 @@ impl Call {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Model {
-    pub(super) state: MountState,
+pub(crate) struct Model {
+    pub(crate) state: MountState,
     /// Inodes without a name that are in use.
-    pub(super) orphans: u32,
+    pub(crate) orphans: u32,
     /// Files open for writing through the visible mount.
-    pub(super) writers: u32,
+    pub(crate) writers: u32,
     /// Read-only flags of the clones that are alive.
-    pub(super) clones: BTreeMap<u32, bool>,
+    pub(crate) clones: BTreeMap<u32, bool>,
     clones_made: u32,
+    /// The directory that every mount shows; none where only the flags matter.
+    pub(crate) root: Option<PathBuf>,
     /// Calls that fail, with which errno.
-    pub(super) refused: BTreeMap<Call, i32>,
+    pub(crate) refused: BTreeMap<Call, i32>,
     /// Whether a write through the visible mount could ever have succeeded.
-    pub(super) was_writable: bool,
+    pub(crate) was_writable: bool,
 }
 
 impl Model {
-    pub(super) fn writable(&self) -> bool {
+    pub(crate) fn writable(&self) -> bool {
         !self.state.mount_read_only && !self.state.superblock_read_only
     }
 
-    pub(super) fn writable_through_a_clone(&self) -> bool {
+    pub(crate) fn writable_through_a_clone(&self) -> bool {
         !self.state.superblock_read_only && self.clones.values().any(|read_only| !read_only)
     }
 
@@ -66,20 +68,21 @@ impl Model {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct FakeMounts(pub(super) Rc<RefCell<Model>>);
+pub(crate) struct FakeMounts(pub(crate) Rc<RefCell<Model>>);
 
-pub(super) struct FakeMount {
+pub(crate) struct FakeMount {
     kernel: FakeMounts,
     clone: Option<u32>,
     handle: File,
 }
 
 impl FakeMount {
-    fn new(kernel: &FakeMounts, clone: Option<u32>) -> io::Result<Self> {
+    fn new(kernel: &FakeMounts, clone: Option<u32>, root: Option<&Path>) -> io::Result<Self> {
+        let root = root.unwrap_or(Path::new("/dev/null"));
         Ok(Self {
             kernel: kernel.clone(),
             clone,
-            handle: File::open("/dev/null")?,
+            handle: File::open(root)?,
         })
     }
 }
@@ -110,8 +113,9 @@ impl Mounts for FakeMounts {
     type Mount = FakeMount;
 
     fn open(&self, _: &Path) -> io::Result<FakeMount> {
-        self.0.borrow().refuse(Call::Open)?;
-        FakeMount::new(self, None)
+        let model = self.0.borrow();
+        model.refuse(Call::Open)?;
+        FakeMount::new(self, None, model.root.as_deref())
     }
 
     fn state(&self, mount: &FakeMount) -> io::Result<MountState> {
@@ -162,6 +166,6 @@ impl Mounts for FakeMounts {
         model.clones_made += 1;
         let (clone, read_only) = (model.clones_made, model.state.mount_read_only);
         model.clones.insert(clone, read_only);
-        FakeMount::new(self, Some(clone))
+        FakeMount::new(self, Some(clone), model.root.as_deref())
     }
 }

@@ -17,7 +17,7 @@ pub mod volume;
 mod window;
 
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 #[cfg(test)]
 mod tests;
 

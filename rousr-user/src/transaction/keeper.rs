@@ -208,8 +208,13 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         {
             warnings.push(error.to_string());
         }
-        if wanted > Level::Open {
-            self.seal.unseal()?;
+        if wanted > Level::Open
+            && let Err(error) = self.seal.unseal()
+        {
+            // Half an unseal is none.
+            Record::remove(&self.places.record)?;
+            self.seal.seal()?;
+            return Err(error.into());
         }
         Ok(Outcome {
             warnings,

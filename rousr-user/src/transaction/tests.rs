@@ -1,1 +1,328 @@
+//! Whole transactions on a fake kernel: its flags and blockers are a model, the files are real.
 
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    future,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use super::{Error, Keeper, Places, Record};
+use crate::{
+    dpkg::admin_dir::AdminDir,
+    seal::{
+        Level, Volume,
+        fake::{Call, FakeMounts},
+    },
+    sys::{lease::HostLeases, links::HostLinks, mount::MountState, mountinfo::Device},
+    track::{Health, News, Pin, TrackError, Tracker},
+};
+
+const STREAM: &[u8] = b"VERSION 3\nDir=/\n\ndemo 1 amd64 none < 2 amd64 none /demo_2_amd64.deb\n";
+
+/// A tracker that counts what the test says.
+#[derive(Default)]
+struct Counted {
+    holders: HashMap<u64, u64>,
+    watched: Vec<u64>,
+}
+
+impl Tracker for Counted {
+    fn watch(&mut self, pins: &[Pin]) -> Result<(), TrackError> {
+        self.watched.extend(pins.iter().map(|pin| pin.inode));
+        Ok(())
+    }
+
+    fn unwatch(&mut self, inode: u64) {
+        self.watched.retain(|&watched| watched != inode);
+    }
+
+    fn holders(&self, inode: u64) -> Option<u64> {
+        let watched = self.watched.contains(&inode);
+        watched.then(|| self.holders.get(&inode).copied().unwrap_or(0))
+    }
+
+    async fn news(&mut self) -> News {
+        future::pending().await
+    }
+
+    fn health(&self) -> Health {
+        Health {
+            tracker: "counted",
+            attached: true,
+            watched: self.watched.len(),
+            losses: 0,
+            missing: None,
+        }
+    }
+}
+
+/// A preserve holds what any process uses of the filesystem: one world at a time.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// A sealed volume with one package, `demo`, of one file.
+struct World {
+    _turn: MutexGuard<'static, ()>,
+    _volume: tempfile::TempDir,
+    _state: tempfile::TempDir,
+    mounts: FakeMounts,
+    keeper: Keeper<FakeMounts, HostLinks, HostLeases>,
+    file: PathBuf,
+    record: PathBuf,
+}
+
+impl World {
+    fn new(fstab: &str, state: MountState) -> Self {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        // Not on the filesystem of the machine's own programs, which are in use, too.
+        let volume = tempfile::tempdir_in("/dev/shm").expect("a temporary directory");
+        let usr = volume.path().canonicalize().expect("exists");
+        let state_directory = tempfile::tempdir().expect("a temporary directory");
+        let top = state_directory.path().to_owned();
+        let dpkg = top.join("dpkg");
+        fs::create_dir_all(dpkg.join("info")).expect("makes the database");
+        let file = usr.join("library.so");
+        fs::write(&file, "old").expect("writes");
+        fs::write(dpkg.join("info/demo.list"), format!("{}\n", file.display())).expect("writes");
+        fs::write(
+            top.join("fstab"),
+            fstab.replace("/usr", &usr.display().to_string()),
+        )
+        .expect("writes");
+
+        let mounts = FakeMounts::default();
+        mounts.0.borrow_mut().root = Some(usr.clone());
+        mounts.0.borrow_mut().state = state;
+        let mounted = Volume {
+            mount_point: usr,
+            root: "/".into(),
+            device: Device { major: 0, minor: 1 },
+            fs_type: "ext4".into(),
+            source: "/dev/fake".into(),
+        };
+        let record = top.join("run/transaction");
+        let places = Places {
+            fstab: top.join("fstab"),
+            ledger: top.join("ledger"),
+            lock: top.join("run/lock"),
+            record: record.clone(),
+            dpkg: AdminDir::new(dpkg),
+        };
+        let leases = HostLeases::new().expect("SIGIO can be ignored");
+        let keeper = Keeper::new(mounted, mounts.clone(), HostLinks, leases, places);
+        Self {
+            _turn: turn,
+            _volume: volume,
+            _state: state_directory,
+            mounts,
+            keeper,
+            file,
+            record,
+        }
+    }
+
+    fn sealed() -> Self {
+        let read_only = MountState {
+            mount_read_only: true,
+            superblock_read_only: true,
+            ..MountState::default()
+        };
+        Self::new("LABEL=usr /usr ext4 ro 0 2\n", read_only)
+    }
+
+    fn upgrade(&self) {
+        let new = self.file.with_extension("dpkg-new");
+        fs::write(&new, "new").expect("writes");
+        fs::rename(new, &self.file).expect("renames");
+    }
+
+    fn holds(&self) -> Vec<u64> {
+        let listing = self.keeper.holds().expect("lists");
+        listing.holds.iter().map(|hold| hold.inode).collect()
+    }
+
+    fn level(&self) -> Level {
+        self.keeper.level().expect("a level")
+    }
+}
+
+fn inode(path: &Path) -> u64 {
+    fs::metadata(path).expect("exists").ino()
+}
+
+#[test]
+fn a_held_file_goes_with_its_last_holder() {
+    let world = World::sealed();
+    let mut tracker = Counted::default();
+    let old = inode(&world.file);
+    let holder = File::open(&world.file).expect("opens");
+
+    assert_eq!(world.keeper.begin().expect("begins").level, Level::Open);
+    let preserved = world.keeper.preserve(STREAM).expect("preserves");
+    assert_eq!(
+        (preserved.preserved, preserved.warnings.as_slice()),
+        (1, &[] as &[String])
+    );
+    world.upgrade();
+    tracker.holders.insert(old, 1);
+    let finished = world.keeper.finish(&mut tracker).expect("finishes");
+    assert_eq!(
+        (finished.level, finished.kept, finished.reaped),
+        (Level::Sealed, 1, 0)
+    );
+    assert_eq!(
+        (world.holds(), tracker.watched.as_slice()),
+        (vec![old], &[old][..])
+    );
+    assert!(!world.record.exists());
+
+    // A count that is wrong costs nothing: the lease says that the file is open.
+    tracker.holders.insert(old, 0);
+    let early = world.keeper.reap(&mut tracker, [old]).expect("looks");
+    assert!(early.reaped.is_empty() && early.level.is_none());
+    assert_eq!(world.holds(), [old]);
+
+    drop(holder);
+    let reaping = world.keeper.reap(&mut tracker, [old]).expect("reaps");
+    assert_eq!(reaping.level, Some(Level::Sealed));
+    assert_eq!(reaping.reaped.len(), 1);
+    assert_eq!(
+        reaping.reaped[0].path.as_deref(),
+        Some(world.file.as_path())
+    );
+    assert!(world.holds().is_empty() && tracker.watched.is_empty());
+}
+
+#[test]
+fn what_was_not_replaced_is_dropped_and_what_is_unused_goes_at_once() {
+    for replaced in [false, true] {
+        let world = World::sealed();
+        world.keeper.begin().expect("begins");
+        world.keeper.preserve(STREAM).expect("preserves");
+        if replaced {
+            world.upgrade();
+        }
+        let finished = world
+            .keeper
+            .finish(&mut Counted::default())
+            .expect("finishes");
+        assert_eq!(
+            (finished.kept, finished.reaped),
+            (0, replaced.into()),
+            "{replaced}"
+        );
+        assert!(world.holds().is_empty());
+        assert_eq!(world.level(), Level::Sealed);
+        assert!(world.file.exists());
+    }
+}
+
+#[test]
+fn a_blocker_leaves_it_mount_sealed() {
+    let world = World::sealed();
+    world.keeper.begin().expect("begins");
+    world.mounts.0.borrow_mut().orphans = 1;
+    let finished = world
+        .keeper
+        .finish(&mut Counted::default())
+        .expect("finishes");
+    assert_eq!(
+        (finished.level, finished.wanted),
+        (Level::MountSealed, Level::Sealed)
+    );
+    assert_eq!(world.keeper.wanted().expect("wanted"), Level::Sealed);
+}
+
+#[test]
+fn a_writer_leaves_the_transaction_on_record() {
+    let world = World::sealed();
+    world.keeper.begin().expect("begins");
+    world.mounts.0.borrow_mut().writers = 1;
+    let error = world
+        .keeper
+        .finish(&mut Counted::default())
+        .expect_err("a writer");
+    assert!(matches!(error, Error::Seal(_)), "{error}");
+    assert!(world.record.exists());
+    world.mounts.0.borrow_mut().writers = 0;
+    let finished = world
+        .keeper
+        .finish(&mut Counted::default())
+        .expect("finishes");
+    assert_eq!(finished.level, Level::Sealed);
+}
+
+#[test]
+fn what_cannot_be_unsealed_stays_sealed_and_no_transaction_is_open() {
+    for call in [Call::ClearSuperblockReadOnly, Call::ClearMountReadOnly] {
+        let world = World::sealed();
+        world
+            .mounts
+            .0
+            .borrow_mut()
+            .refused
+            .insert(call, libc::EROFS);
+        let error = world.keeper.begin().expect_err("refused");
+        assert!(error.to_string().contains("dmesg"), "{error}");
+        assert_eq!(world.level(), Level::Sealed);
+        assert!(!world.record.exists());
+    }
+}
+
+#[test]
+fn what_was_never_sealed_is_left_alone() {
+    let world = World::new("LABEL=usr /usr ext4 defaults 0 2\n", MountState::default());
+    assert_eq!(world.keeper.begin().expect("begins").wanted, Level::Open);
+    assert_eq!(
+        world.keeper.preserve(STREAM).expect("preserves").preserved,
+        0
+    );
+    let finished = world
+        .keeper
+        .finish(&mut Counted::default())
+        .expect("finishes");
+    assert_eq!(
+        (finished.level, finished.wanted),
+        (Level::Open, Level::Open)
+    );
+    assert!(!world.file.with_file_name(".rousr").exists());
+}
+
+#[test]
+fn a_malformed_line_costs_its_own_package_only() {
+    let world = World::sealed();
+    world.keeper.begin().expect("begins");
+    let stream = [STREAM, b"nonsense\n"].concat();
+    let preserved = world.keeper.preserve(&stream).expect("preserves");
+    assert_eq!(preserved.preserved, 1);
+    assert!(
+        preserved
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("line 5")),
+        "{preserved:?}"
+    );
+}
+
+#[test]
+fn a_restart_finds_what_is_wanted_in_the_record() {
+    // Writable, and no fstab says otherwise: only the record knows that it was sealed.
+    let world = World::new("", MountState::default());
+    Record {
+        wanted: Level::Sealed,
+        began: 1,
+    }
+    .store(&world.record)
+    .expect("stored");
+    let finished = world
+        .keeper
+        .finish(&mut Counted::default())
+        .expect("finishes");
+    assert_eq!(
+        (finished.level, finished.wanted),
+        (Level::Sealed, Level::Sealed)
+    );
+    assert!(!world.record.exists());
+}
