@@ -20,13 +20,14 @@ pub(crate) struct Installed {
 }
 
 /// Files installed as they are in the workspace.
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 4] = [
     ("rousr-user/dist/rousr.service", UNIT),
     ("rousr-user/dist/apt/01rousr", "etc/apt/apt.conf.d/01rousr"),
     (
         "rousr-user/dist/apt/zz-rousr",
         "etc/apt/apt.conf.d/zz-rousr",
     ),
+    ("docs/man/rousr.8", "usr/share/man/man8/rousr.8"),
 ];
 
 const UNIT: &str = "usr/lib/systemd/system/rousr.service";

@@ -49,15 +49,7 @@ impl<T: Tracker> EventLoop<T> {
             latest.insert(release.inode, release.at);
         }
         if news.lost {
-            tracing::warn!("the kernel side lost an event; looking at every hold");
-            match self.keeper.holds() {
-                Ok(listing) => {
-                    for hold in listing.holds {
-                        latest.entry(hold.inode).or_insert(0);
-                    }
-                }
-                Err(error) => tracing::error!("cannot list the holds: {error}"),
-            }
+            return self.resync();
         }
         match self.keeper.reap(&mut self.tracker, latest.keys().copied()) {
             Ok(reaping) => self.reaped(&reaping, &latest),
@@ -67,6 +59,20 @@ impl<T: Tracker> EventLoop<T> {
             }
         }
         self.measure();
+    }
+
+    /// The kernel side lost an event, so its counts may be wrong: they begin anew.
+    fn resync(&mut self) {
+        tracing::warn!("the kernel side lost an event; counting every hold anew");
+        match self.keeper.holds() {
+            Ok(listing) => {
+                for hold in listing.holds {
+                    self.tracker.unwatch(hold.inode);
+                }
+            }
+            Err(error) => tracing::error!("cannot list the holds: {error}"),
+        }
+        self.start();
     }
 
     fn reaped(&mut self, reaping: &Reaping, released: &BTreeMap<u64, u64>) {

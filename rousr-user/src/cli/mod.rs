@@ -17,7 +17,7 @@ use clap::{Parser, Subcommand};
     name = "rousr",
     version,
     arg_required_else_help = true,
-    after_help = "Exit status: 0 done, 1 failed, 2 wrong arguments.\nSee rousr(8) and /usr/share/doc/rousr."
+    after_help = "Exit status: 0 done, 1 failed, 2 wrong arguments.\nSee rousr(8)."
 )]
 pub struct Arguments {
     #[command(subcommand)]

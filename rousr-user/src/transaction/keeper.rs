@@ -197,20 +197,20 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     pub fn begin(&self) -> Result<Outcome, Error> {
         let _lock = self.lock()?;
         let wanted = self.wanted()?;
+        if wanted == Level::Open {
+            return self.outcome(wanted);
+        }
         let mut warnings = Vec::new();
         // Without the record a crash leaves the volume writable until the next transaction, which
         // is no reason not to upgrade.
-        if let Err(error) = (Record {
+        let record = Record {
             wanted,
             began: unix_seconds(),
-        })
-        .store(&self.places.record)
-        {
+        };
+        if let Err(error) = record.store(&self.places.record) {
             warnings.push(error.to_string());
         }
-        if wanted > Level::Open
-            && let Err(error) = self.seal.unseal()
-        {
+        if let Err(error) = self.seal.unseal() {
             // Half an unseal is none.
             Record::remove(&self.places.record)?;
             self.seal.seal()?;
