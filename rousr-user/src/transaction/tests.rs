@@ -17,7 +17,7 @@ use crate::{
         fake::{Call, FakeMounts},
     },
     sys::{lease::HostLeases, links::HostLinks, mount::MountState, mountinfo::Device},
-    track::{Health, News, Pin, TrackError, Tracker},
+    track::{Health, News, Pin, TrackError, Tracker, Untracked},
 };
 
 const STREAM: &[u8] = b"VERSION 3\nDir=/\n\ndemo 1 amd64 none < 2 amd64 none /demo_2_amd64.deb\n";
@@ -325,4 +325,24 @@ fn a_restart_finds_what_is_wanted_in_the_record() {
         (Level::Sealed, Level::Sealed)
     );
     assert!(!world.record.exists());
+}
+
+#[test]
+fn without_a_tracker_a_hold_waits_for_the_next_transaction() {
+    let world = World::sealed();
+    let mut tracker = Untracked::new("BPF is refused");
+    let old = inode(&world.file);
+    let holder = File::open(&world.file).expect("opens");
+    world.keeper.begin().expect("begins");
+    world.keeper.preserve(STREAM).expect("preserves");
+    world.upgrade();
+    let finished = world.keeper.finish(&mut tracker).expect("finishes");
+    assert_eq!((finished.level, finished.kept), (Level::Sealed, 1));
+    assert_eq!(world.holds(), [old]);
+
+    drop(holder);
+    world.keeper.begin().expect("begins");
+    let next = world.keeper.finish(&mut tracker).expect("finishes");
+    assert_eq!((next.level, next.kept, next.reaped), (Level::Sealed, 0, 1));
+    assert!(world.holds().is_empty());
 }

@@ -194,7 +194,10 @@ impl Programs {
 
 fn require_bpf_lsm() -> Result<(), Unavailable> {
     let active = std::fs::read_to_string(ACTIVE_LSMS).map_err(Unavailable::LsmUnknown)?;
-    let active = active.trim();
+    bpf_among(active.trim())
+}
+
+fn bpf_among(active: &str) -> Result<(), Unavailable> {
     if active.split(',').any(|name| name == "bpf") {
         return Ok(());
     }
@@ -254,4 +257,24 @@ fn chain(error: &EbpfError) -> String {
         next = source.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bpf_has_to_be_active_and_the_error_says_how() {
+        for active in [
+            "bpf",
+            "lockdown,capability,yama,apparmor,bpf,ima",
+            "capability,bpf",
+        ] {
+            assert!(bpf_among(active).is_ok(), "{active}");
+        }
+        for inactive in ["", "lockdown,capability,yama,apparmor", "bpfilter"] {
+            let error = bpf_among(inactive).expect_err(inactive).to_string();
+            assert!(error.contains(&format!("lsm={inactive},bpf")), "{error}");
+        }
+    }
 }
