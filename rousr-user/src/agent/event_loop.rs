@@ -44,13 +44,15 @@ impl<T: Tracker> EventLoop<T> {
 
     /// Inodes lost a holder: those without any go.
     pub(super) fn released(&mut self, news: News) {
-        let mut latest: BTreeMap<u64, u64> = BTreeMap::new();
-        for release in news.releases {
-            latest.insert(release.inode, release.at);
-        }
         if news.lost {
             return self.resync();
         }
+        // Of several releases of an inode the last one stays.
+        let latest: BTreeMap<u64, u64> = news
+            .releases
+            .iter()
+            .map(|release| (release.inode, release.at))
+            .collect();
         match self.keeper.reap(&mut self.tracker, latest.keys().copied()) {
             Ok(reaping) => self.reaped(&reaping, &latest),
             Err(error) => {
@@ -78,8 +80,9 @@ impl<T: Tracker> EventLoop<T> {
     fn reaped(&mut self, reaping: &Reaping, released: &BTreeMap<u64, u64>) {
         for hold in &reaping.reaped {
             self.metrics.reaped.inc();
-            let released = released.get(&hold.inode).copied().filter(|&at| at > 0);
-            let latency = released.map(|at| Duration::from_nanos(hold.at.saturating_sub(at)));
+            let latency = released
+                .get(&hold.inode)
+                .map(|&at| Duration::from_nanos(hold.at.saturating_sub(at)));
             if let Some(latency) = latency {
                 self.metrics.latency.observe(latency.as_secs_f64());
             }

@@ -206,7 +206,15 @@ impl Status {
         let snapshot = std::fs::metadata(&keeper.volume().mount_point)
             .and_then(|root| procfs::snapshot(root.dev()));
         match snapshot {
-            Ok(snapshot) => snapshot.usages,
+            Ok(snapshot) => {
+                if !snapshot.incomplete.is_empty() {
+                    self.warnings.push(format!(
+                        "not all that {} processes use could be told",
+                        snapshot.incomplete.len()
+                    ));
+                }
+                snapshot.usages
+            }
             Err(error) => {
                 self.warnings
                     .push(format!("cannot tell who uses what (/proc): {error}"));
@@ -248,5 +256,40 @@ impl Status {
             });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::track::usage::How;
+
+    #[test]
+    fn orphans_and_writers_block() {
+        let usage = |links, directory, writable| Usage {
+            pid: std::process::id(),
+            inode: 1,
+            device: 1,
+            links,
+            directory,
+            writable,
+            how: How::Mapping,
+        };
+        for (links, directory, writable, expected) in [
+            (0, false, false, Some(BlockerKind::OrphanFile)),
+            (0, false, true, Some(BlockerKind::OrphanFile)),
+            (0, true, false, Some(BlockerKind::OrphanDirectory)),
+            (1, false, true, Some(BlockerKind::Writer)),
+            (1, false, false, None),
+            (2, true, false, None),
+        ] {
+            let found = blockers(&[usage(links, directory, writable)]).expect("we are alive");
+            let kinds: Vec<_> = found.iter().map(|blocker| blocker.kind).collect();
+            assert_eq!(
+                kinds,
+                Vec::from_iter(expected),
+                "{links} {directory} {writable}"
+            );
+        }
     }
 }

@@ -6,17 +6,17 @@ use std::path::PathBuf;
 use super::admin_dir::Error;
 use super::hook::{Action, Direction, Kind, Version};
 
-/// A file that dpkg will replace or remove, by what apt says.
+/// A package that loses its installed version, by what apt says.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Candidate {
-    /// Where it is stored; it may be a directory, or already gone.
-    pub path: PathBuf,
-    /// The package that lists it.
+pub struct Losing {
+    /// Its name.
     pub package: String,
     /// What is installed; `None` where the protocol does not tell.
     pub old_version: Option<String>,
     /// What will be; `None` for a removal, and where the protocol does not tell.
     pub new_version: Option<String>,
+    /// Where its files are stored; directories and files already gone may be among them.
+    pub files: Vec<PathBuf>,
 }
 
 /// A package whose files could not be told.
@@ -29,19 +29,19 @@ pub struct Unlisted {
     pub source: Error,
 }
 
-/// The files of every package that loses its installed version, each path once, in the order of
-/// the actions; beside them the packages that `files_of` failed for, so that the rest goes on.
+/// Every package that loses its installed version with its files, each path once, in the order
+/// of the actions; beside them the packages that `files_of` failed for, so that the rest goes on.
 ///
 /// `files_of` tells the files of the installed version of an action's package.
 pub fn candidates(
     actions: &[Action],
     mut files_of: impl FnMut(&Action) -> Result<Vec<PathBuf>, Error>,
-) -> (Vec<Candidate>, Vec<Unlisted>) {
+) -> (Vec<Losing>, Vec<Unlisted>) {
     let mut seen = HashSet::new();
-    let mut candidates = Vec::new();
+    let mut losing = Vec::new();
     let mut unlisted = Vec::new();
     for action in actions.iter().filter(|action| loses_files(action)) {
-        let files = match files_of(action) {
+        let mut files = match files_of(action) {
             Ok(files) => files,
             // Version 1 lists new packages like any other: this is one.
             Err(Error::NoList { .. }) if action.direction == Direction::Unstated => continue,
@@ -53,13 +53,15 @@ pub fn candidates(
                 continue;
             }
         };
-        for path in files {
-            if seen.insert(path.clone()) {
-                candidates.push(candidate(path, action));
-            }
-        }
+        files.retain(|path| seen.insert(path.clone()));
+        losing.push(Losing {
+            package: action.package.clone(),
+            old_version: shown(action.old.as_ref()),
+            new_version: shown(action.new.as_ref()),
+            files,
+        });
     }
-    (candidates, unlisted)
+    (losing, unlisted)
 }
 
 fn loses_files(action: &Action) -> bool {
@@ -70,14 +72,8 @@ fn loses_files(action: &Action) -> bool {
     }
 }
 
-fn candidate(path: PathBuf, action: &Action) -> Candidate {
-    let shown = |version: &Option<Version>| version.as_ref().map(|known| known.version.clone());
-    Candidate {
-        path,
-        package: action.package.clone(),
-        old_version: shown(&action.old),
-        new_version: shown(&action.new),
-    }
+fn shown(version: Option<&Version>) -> Option<String> {
+    version.map(|known| known.version.clone())
 }
 
 #[cfg(test)]
@@ -103,13 +99,22 @@ mod tests {
         }
     }
 
-    fn shown(candidate: &Candidate) -> (&str, &str, Option<&str>, Option<&str>) {
-        (
-            candidate.path.to_str().unwrap(),
-            &candidate.package,
-            candidate.old_version.as_deref(),
-            candidate.new_version.as_deref(),
-        )
+    type Shown<'a> = (&'a str, &'a str, Option<&'a str>, Option<&'a str>);
+
+    /// Every file with what is told of its package.
+    fn shown(losing: &[Losing]) -> Vec<Shown<'_>> {
+        losing
+            .iter()
+            .flat_map(|package| package.files.iter().map(move |file| (package, file)))
+            .map(|(package, file)| {
+                (
+                    file.to_str().unwrap(),
+                    package.package.as_str(),
+                    package.old_version.as_deref(),
+                    package.new_version.as_deref(),
+                )
+            })
+            .collect()
     }
 
     #[test]
@@ -128,7 +133,7 @@ mod tests {
         let (found, unlisted) = candidates(&actions, two_files);
         assert!(unlisted.is_empty());
         assert_eq!(
-            found.iter().map(shown).collect::<Vec<_>>(),
+            shown(&found),
             [
                 ("/usr/shared", "gone", Some("1"), None),
                 ("/usr/gone", "gone", Some("1"), None),
@@ -143,7 +148,7 @@ mod tests {
     fn a_package_without_a_list_does_not_stop_the_rest() {
         let actions = actions("VERSION 2\nDir=/\n\nbroken 1 < 2 /broken.deb\nup 1 < 2 /up.deb\n");
         let (found, unlisted) = candidates(&actions, two_files);
-        assert_eq!(found.len(), 2);
+        assert_eq!(shown(&found).len(), 2);
         assert_eq!(
             unlisted.iter().map(ToString::to_string).collect::<Vec<_>>(),
             [
@@ -159,7 +164,7 @@ mod tests {
             candidates(&actions("/broken_1_all.deb\n/up_2_all.deb\n"), two_files);
         assert!(unlisted.is_empty());
         assert_eq!(
-            found.iter().map(shown).collect::<Vec<_>>(),
+            shown(&found),
             [
                 ("/usr/shared", "up", None, None),
                 ("/usr/up", "up", None, None)

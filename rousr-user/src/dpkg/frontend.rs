@@ -2,11 +2,7 @@
 
 use std::{fs::File, io, path::Path};
 
-use nix::{
-    errno::Errno,
-    fcntl::{FcntlArg, fcntl},
-    libc,
-};
+use crate::sys::record_lock;
 
 /// Whether a frontend is at work. Only asks: taking the lock, for however short a time, could make
 /// a frontend that starts just now give up.
@@ -22,15 +18,7 @@ pub fn is_locked(admin_dir: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
-    let mut lock = libc::flock {
-        l_type: libc::F_WRLCK as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: 0,
-        l_len: 0,
-        l_pid: 0,
-    };
-    fcntl(&file, FcntlArg::F_GETLK(&mut lock)).map_err(|errno: Errno| io::Error::from(errno))?;
-    Ok(i32::from(lock.l_type) != libc::F_UNLCK)
+    record_lock::is_held(&file)
 }
 
 #[cfg(test)]

@@ -12,3 +12,4 @@ pub mod links;
 pub mod mount;
 pub mod mountinfo;
 pub mod readiness;
+pub mod record_lock;

@@ -51,11 +51,6 @@ impl fmt::Display for How {
     }
 }
 
-/// The usages of inodes that have no name left: each blocks its superblock from read-only.
-pub fn orphans(usages: &[Usage]) -> Vec<&Usage> {
-    usages.iter().filter(|usage| usage.links == 0).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,21 +68,5 @@ mod tests {
         for (how, shown) in cases {
             assert_eq!(how.to_string(), shown);
         }
-    }
-
-    #[test]
-    fn an_orphan_has_no_link() {
-        let usage = |inode, links| Usage {
-            pid: 1,
-            inode,
-            device: 1,
-            links,
-            directory: false,
-            writable: false,
-            how: How::Mapping,
-        };
-        let usages = [usage(1, 0), usage(2, 1), usage(3, 0)];
-        let inodes: Vec<_> = orphans(&usages).iter().map(|usage| usage.inode).collect();
-        assert_eq!(inodes, [1, 3]);
     }
 }

@@ -5,7 +5,7 @@ use std::{os::fd::AsFd as _, time::SystemTime};
 use super::{Error, Keeper, Outcome, Record as Transaction};
 use crate::{
     hold::{
-        Settled, Store,
+        Settled,
         ledger::{Event, Record},
     },
     seal::Level,
@@ -56,11 +56,9 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         self.watch(tracker, warnings)?;
         let (entries, damage) = self.ledger.load();
         warnings.extend(damage.iter().map(ToString::to_string));
-        let (settled, level) = self.seal.window(|root| {
-            match Store::open(self.links.clone(), root, &self.volume.mount_point)? {
-                Some(store) => store.settle(&entries, &self.leases, |inode| tracker.holders(inode)),
-                None => Ok(Settled::default()),
-            }
+        let (settled, level) = self.seal.window(|root| match self.store(root)? {
+            Some(store) => store.settle(&entries, &self.leases, |inode| tracker.holders(inode)),
+            None => Ok(Settled::default()),
         })?;
         if let Err(error) = level {
             warnings.push(error.to_string());
@@ -86,17 +84,14 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
                 ));
             }
         }
-        if let Err(error) = self.ledger.append(&records) {
-            warnings.push(error.to_string());
-        }
+        self.annotate(&records, warnings);
         Ok(settled)
     }
 
     /// Watches the holds whose inode has no other name; one that has is of no interest.
     fn watch(&self, tracker: &mut impl Tracker, warnings: &mut Vec<String>) -> Result<(), Error> {
         let mount = self.seal.open()?;
-        let Some(store) = Store::open(self.links.clone(), mount.as_fd(), &self.volume.mount_point)?
-        else {
+        let Some(store) = self.store(mount.as_fd())? else {
             return Ok(());
         };
         let alone: Vec<u64> = store

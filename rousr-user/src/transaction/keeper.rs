@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::AsFd as _,
+    os::fd::{AsFd as _, BorrowedFd},
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -10,7 +10,7 @@ use std::{
 use super::{Outcome, Record, RecordError};
 use crate::{
     dpkg::{admin_dir::AdminDir, frontend},
-    hold::{self, Ledger, Listing, Lock, Store, lock},
+    hold::{self, Ledger, Listing, Lock, Store, ledger, lock},
     seal::{self, Level, Seal, Volume},
     sys::{
         lease::{HostLeases, Leases},
@@ -183,7 +183,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     /// Fails where the hold directory is not ours.
     pub fn holds(&self) -> Result<Listing, Error> {
         let mount = self.seal.open()?;
-        match Store::open(self.links.clone(), mount.as_fd(), &self.volume.mount_point)? {
+        match self.store(mount.as_fd())? {
             Some(store) => Ok(store.list()?),
             None => Ok(Listing::default()),
         }
@@ -224,6 +224,21 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
 
     pub(super) fn lock(&self) -> Result<Lock, Error> {
         Ok(Lock::acquire_timeout(&self.places.lock, PATIENCE)?)
+    }
+
+    /// The store below `root`, which is the visible mount's root or a window's.
+    pub(super) fn store<'r>(
+        &'r self,
+        root: BorrowedFd<'r>,
+    ) -> Result<Option<Store<'r, L>>, hold::Error> {
+        Store::open(self.links.clone(), root, &self.volume.mount_point)
+    }
+
+    /// Writes to the ledger. It only annotates, so a failure is told and nothing else.
+    pub(super) fn annotate(&self, records: &[ledger::Record], trouble: &mut Vec<String>) {
+        if let Err(error) = self.ledger.append(records) {
+            trouble.push(error.to_string());
+        }
     }
 
     pub(super) fn outcome(&self, wanted: Level) -> Result<Outcome, Error> {

@@ -11,7 +11,7 @@ use std::{
 use super::{Error, Keeper, Outcome};
 use crate::{
     dpkg::{
-        candidates::{self, candidates},
+        candidates::{Losing, candidates},
         hook::Stream,
     },
     hold::{Candidate, Origin, Preserved, Store, ledger::Record, preserve::Name},
@@ -60,9 +60,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             .chain(others)
             .map(|name| Record::preserved(name, now))
             .collect();
-        if let Err(error) = self.ledger.append(&names) {
-            warnings.push(error.to_string());
-        }
+        self.annotate(&names, &mut warnings);
         for preserved in [&listed, &in_use] {
             tell(preserved, &mut warnings);
         }
@@ -90,13 +88,13 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
                 return Vec::new();
             }
         };
-        let (found, unlisted) = candidates(&stream.actions, |action| {
+        let (losing, unlisted) = candidates(&stream.actions, |action| {
             self.places
                 .dpkg
                 .installed_files(&action.package, action.old.as_ref(), &view)
         });
         warn(warnings, unlisted.iter().map(ToString::to_string));
-        with_origins(found)
+        losing.into_iter().flat_map(with_origin).collect()
     }
 
     /// The inodes of the volume that some process uses, each with a magic link to it.
@@ -134,24 +132,16 @@ fn free_directories<L: Links>(
 }
 
 /// Files of one package share their origin.
-fn with_origins(found: Vec<candidates::Candidate>) -> Vec<Candidate> {
-    let mut origins: HashMap<String, Arc<Origin>> = HashMap::new();
-    found
-        .into_iter()
-        .map(|file| {
-            let origin = origins.entry(file.package).or_insert_with_key(|package| {
-                Arc::new(Origin {
-                    package: package.clone(),
-                    old_version: file.old_version.unwrap_or_default(),
-                    new_version: file.new_version,
-                })
-            });
-            Candidate {
-                path: file.path,
-                origin: Some(Arc::clone(origin)),
-            }
-        })
-        .collect()
+fn with_origin(package: Losing) -> impl Iterator<Item = Candidate> {
+    let origin = Arc::new(Origin {
+        package: package.package,
+        old_version: package.old_version.unwrap_or_default(),
+        new_version: package.new_version,
+    });
+    package.files.into_iter().map(move |path| Candidate {
+        path,
+        origin: Some(Arc::clone(&origin)),
+    })
 }
 
 fn tell(preserved: &Preserved, warnings: &mut Vec<String>) {

@@ -59,7 +59,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         }
         let (entries, _) = self.ledger.load();
         let (unlinked, level) = self.seal.window(|root| {
-            let store = Store::open(self.links.clone(), root, &self.volume.mount_point)?;
+            let store = self.store(root)?;
             free.into_iter()
                 .map(|probed| unlink(store.as_ref(), probed))
                 .collect::<Result<Vec<_>, Error>>()
@@ -87,9 +87,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
                 Err(error) => reaping.errors.push(error),
             }
         }
-        if let Err(error) = self.ledger.append(&records) {
-            reaping.errors.push(error.to_string());
-        }
+        self.annotate(&records, &mut reaping.errors);
         Ok(reaping)
     }
 
@@ -100,8 +98,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         reaping: &mut Reaping,
     ) -> Result<Vec<Probed>, Error> {
         let mount = self.seal.open()?;
-        let Some(store) = Store::open(self.links.clone(), mount.as_fd(), &self.volume.mount_point)?
-        else {
+        let Some(store) = self.store(mount.as_fd())? else {
             return Ok(Vec::new());
         };
         let mut free = Vec::new();

@@ -132,6 +132,14 @@ impl World {
         Self::new("LABEL=usr /usr ext4 ro 0 2\n", read_only)
     }
 
+    /// Sealed before, with a transaction open and the package's file held.
+    fn begun() -> Self {
+        let world = Self::sealed();
+        world.keeper.begin().expect("begins");
+        world.keeper.preserve(STREAM).expect("preserves");
+        world
+    }
+
     fn upgrade(&self) {
         let new = self.file.with_extension("dpkg-new");
         fs::write(&new, "new").expect("writes");
@@ -198,9 +206,7 @@ fn a_held_file_goes_with_its_last_holder() {
 #[test]
 fn what_was_not_replaced_is_dropped_and_what_is_unused_goes_at_once() {
     for replaced in [false, true] {
-        let world = World::sealed();
-        world.keeper.begin().expect("begins");
-        world.keeper.preserve(STREAM).expect("preserves");
+        let world = World::begun();
         if replaced {
             world.upgrade();
         }

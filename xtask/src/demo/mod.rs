@@ -9,11 +9,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Sender};
 use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::guest::{Ending, Guest, Init};
+use crate::guest::{Ending, Guest};
 use crate::install::{self, Installed};
 use crate::lab::demo_package;
 use crate::lab::kernel::Kernel;
@@ -138,19 +137,13 @@ fn play(step: &say::Step, kernel: Kernel, installed: &[Installed], share: &Path)
 
 fn guest(act: Act, kernel: Kernel, installed: &[Installed], share: &Path) -> Guest {
     Guest {
-        kernel,
-        init: Init::Systemd,
-        cpus: 2,
         memory_mib: 1024,
-        icount: false,
-        append: String::new(),
-        timeout: Duration::from_secs(300),
         installed: match act {
             Act::Plain => Vec::new(),
             Act::Rousr => installed.to_vec(),
         },
         share: Some(share.into()),
-        out: None,
+        ..Guest::systemd(kernel)
     }
 }
 

@@ -89,6 +89,22 @@ enum Outcome {
 const BOOTS: u32 = 3;
 
 impl Guest {
+    /// A plain guest with systemd as PID 1, for a struct update.
+    pub(crate) fn systemd(kernel: Kernel) -> Self {
+        Self {
+            kernel,
+            init: Init::Systemd,
+            cpus: 2,
+            memory_mib: 2048,
+            icount: false,
+            append: String::new(),
+            timeout: Duration::from_secs(300),
+            installed: Vec::new(),
+            share: None,
+            out: None,
+        }
+    }
+
     /// Boots, runs `command` (program and arguments) as root, writes its stdout and stderr to
     /// `output` as they come, and ends the guest. Blocks; guests may run in parallel threads.
     ///

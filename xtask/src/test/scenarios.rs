@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::Tally;
 use crate::{
-    guest::{Ending, Guest, Init},
+    guest::{Ending, Guest},
     install::{self, Installed},
     lab::{demo_package, kernel::Kernel},
     process,
@@ -72,16 +72,11 @@ impl Scenarios {
     /// Runs one guest, and shows what it printed once it has ended.
     pub(super) fn run(&self, boot: &Boot) -> Result<Tally> {
         let guest = Guest {
-            kernel: boot.kernel,
-            init: Init::Systemd,
-            cpus: 2,
-            memory_mib: 2048,
-            icount: false,
             append: boot.append.to_owned(),
             timeout: TIMEOUT,
             installed: self.installed.clone(),
             share: Some(self.share.clone()),
-            out: None,
+            ..Guest::systemd(boot.kernel)
         };
         let mut command: Vec<OsString> =
             vec!["/run/share/scenarios".into(), "--test-threads=1".into()];
