@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::{ValueEnum, value_parser};
 
-use crate::guest::{Ending, Guest, Init};
+use crate::guest::{EMULATOR_FAULT, Ending, Guest, Init};
 use crate::lab::kernel::Kernel;
 use crate::setup::{self, Need};
 use crate::{install, lab, say};
@@ -128,6 +128,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
             TIMED_OUT
         }
         Ending::Interrupted => INTERRUPTED,
+        Ending::EmulatorFault => bail!("{EMULATOR_FAULT}; run it again"),
     };
     Ok(ExitCode::from(status))
 }

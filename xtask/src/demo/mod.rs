@@ -12,7 +12,7 @@ use std::thread;
 
 use anyhow::{Context as _, Result};
 
-use crate::guest::{Ending, Guest};
+use crate::guest::{EMULATOR_FAULT, Ending, Guest};
 use crate::install::{self, Installed};
 use crate::lab::demo_package;
 use crate::lab::kernel::Kernel;
@@ -116,6 +116,10 @@ fn play(step: &say::Step, kernel: Kernel, installed: &[Installed], share: &Path)
             broken: None,
         });
         for (act, line) in lines {
+            let Some(line) = line else {
+                acts[act as usize].lines.clear();
+                continue;
+            };
             if let Line::Note(text) | Line::Event { text, .. } = &line {
                 step.now(&format!("{}: {text}", act.name()));
             }
@@ -127,6 +131,7 @@ fn play(step: &say::Step, kernel: Kernel, installed: &[Installed], share: &Path)
                 Ok(Ok(Ending::Exited(status))) => Some(format!("its script ended with {status}")),
                 Ok(Ok(Ending::TimedOut)) => Some("timed out".into()),
                 Ok(Ok(Ending::Interrupted)) => Some("interrupted".into()),
+                Ok(Ok(Ending::EmulatorFault)) => Some(EMULATOR_FAULT.into()),
                 Ok(Err(error)) => Some(format!("{error:#}")),
                 Err(_) => Some("its thread panicked".into()),
             };
@@ -147,14 +152,18 @@ fn guest(act: Act, kernel: Kernel, installed: &[Installed], share: &Path) -> Gue
     }
 }
 
-fn perform(act: Act, guest: &Guest, sender: &Sender<(Act, Line)>) -> Result<Ending> {
+/// Sends the act's lines, and none where it begins anew.
+fn perform(act: Act, guest: &Guest, sender: &Sender<(Act, Option<Line>)>) -> Result<Ending> {
     let script = format!("/run/share/{}", act.script());
     let command = ["sh", "-u", &script].map(OsString::from);
-    let mut lines = Lines::new(|line| {
-        // The receiver is there until every sender is gone.
-        let _ = sender.send((act, line));
-    });
-    guest.run(&command, &mut lines)
+    // The receiver is there until every sender is gone.
+    let send = |line| drop(sender.send((act, line)));
+    let lines = || {
+        send(None);
+        Lines::new(|line| send(Some(line)))
+    };
+    let (ending, _) = guest.run_whole(&command, lines)?;
+    Ok(ending)
 }
 
 /// Tells the story; in colours only on a terminal, and not where NO_COLOR is set.

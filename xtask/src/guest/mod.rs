@@ -72,7 +72,14 @@ pub(crate) enum Ending {
     TimedOut,
     /// The user pressed Ctrl-C, or the task was asked to terminate.
     Interrupted,
+    /// [`EMULATOR_FAULT`], while the command ran.
+    EmulatorFault,
 }
+
+/// Why a guest can go down that did nothing wrong: the kernel patches its code while other CPUs run
+/// it (as it does to attach a BPF program), and emulated CPUs in threads of their own can still run
+/// the breakpoint that stood there meanwhile.
+pub(crate) const EMULATOR_FAULT: &str = "the emulated CPU ran a breakpoint that the kernel had patched away (Oops: int3); the guest is not to blame";
 
 /// What one boot came to.
 enum Outcome {
@@ -80,12 +87,12 @@ enum Outcome {
     /// The guest went down by itself.
     Down {
         started: bool,
+        emulator: bool,
         why: String,
     },
 }
 
-/// How often a guest that goes down before it runs the command is booted. An emulated CPU
-/// sometimes runs an int3 the kernel has just patched away, and the boot panics.
+/// How often a guest is booted that goes down before it runs the command, or by the emulator's fault.
 const BOOTS: u32 = 3;
 
 impl Guest {
@@ -120,15 +127,40 @@ impl Guest {
                 Outcome::Down {
                     started: false,
                     why,
+                    ..
                 } => {
                     say::line(format!("guest: went down while booting, once more\n{why}"));
                 }
-                Outcome::Down { started: true, why } => return Err(went_down(&why)),
+                Outcome::Down { emulator: true, .. } => return Ok(Ending::EmulatorFault),
+                Outcome::Down { why, .. } => return Err(went_down(&why)),
             }
         }
         match self.boot(command, interrupted, output)? {
             Outcome::Ended(ending) => Ok(ending),
             Outcome::Down { why, .. } => Err(went_down(&why)),
+        }
+    }
+
+    /// Like [`run`](Self::run), for a command whose output is of use only whole: by the emulator's
+    /// fault it begins anew in a new guest, with a new `output`. Returns the last one.
+    ///
+    /// # Errors
+    ///
+    /// As `run`.
+    pub(crate) fn run_whole<W: Write>(
+        &self,
+        command: &[OsString],
+        mut output: impl FnMut() -> W,
+    ) -> Result<(Ending, W)> {
+        let mut boots = 1;
+        loop {
+            let mut sink = output();
+            let ending = self.run(command, &mut sink)?;
+            if ending != Ending::EmulatorFault || boots == BOOTS {
+                return Ok((ending, sink));
+            }
+            say::line(format!("guest: {EMULATOR_FAULT}: once more"));
+            boots += 1;
         }
     }
 
@@ -155,6 +187,7 @@ impl Guest {
             let why = machine.errors() + &console::describe(&machine.console)?;
             return Ok(Outcome::Down {
                 started: scanner.started(),
+                emulator: console::tells_emulator_fault(&machine.console),
                 why,
             });
         };

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::Tally;
 use crate::{
-    guest::{Ending, Guest},
+    guest::{EMULATOR_FAULT, Ending, Guest},
     install::{self, Installed},
     lab::{demo_package, kernel::Kernel},
     process,
@@ -81,8 +81,7 @@ impl Scenarios {
         let mut command: Vec<OsString> =
             vec!["/run/share/scenarios".into(), "--test-threads=1".into()];
         command.extend(boot.filters.iter().map(OsString::from));
-        let mut output = Vec::new();
-        let ending = guest.run(&command, &mut output)?;
+        let (ending, output) = guest.run_whole(&command, Vec::new)?;
         let text = String::from_utf8_lossy(&output);
         println!("--- {} ---\n{text}", boot.name());
         let mut tally = tally(&text);
@@ -100,6 +99,7 @@ impl Scenarios {
                 tally.failed += 1;
             }
             Ending::Interrupted => bail!("interrupted"),
+            Ending::EmulatorFault => bail!("{}: {EMULATOR_FAULT}", boot.name()),
         }
         Ok(tally)
     }
