@@ -86,6 +86,8 @@ fn check(path: &Path) -> anyhow::Result<()> {
     for section in [
         "lsm/file_open",
         "lsm/file_free_security",
+        "fentry/security_file_open",
+        "fentry/security_file_free",
         "iter/task_file",
         "iter/task_vma",
         ".BTF",

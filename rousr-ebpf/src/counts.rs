@@ -3,14 +3,14 @@
 use core::intrinsics::{AtomicOrdering, atomic_xadd, atomic_xsub};
 
 use aya_ebpf::{
-    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
-    btf_maps::{Array, HashMap, RingBuf},
-    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
+    bindings::{BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST},
+    btf_maps::{Array, ArrayOfMaps, HashMap, RingBuf},
+    helpers::bpf_ktime_get_ns,
     macros::btf_map,
 };
-use rousr_ebpf::{LOSS_KINDS, Loss, Reason, Release};
+use rousr_ebpf::{Agent, FILTER_WORDS, LOSS_KINDS, Loss, Reason, Release, Truth, filter_bit};
 
-use crate::kernel::{File, Inode, is_agent};
+use crate::kernel::{File, Inode, Task};
 
 const MAX_WATCHED: usize = 1 << 17;
 const MAX_FILES: usize = 1 << 20;
@@ -20,50 +20,73 @@ const RING_BYTES: usize = 1 << 18;
 #[btf_map]
 static WATCHED: HashMap<u64, u64, MAX_WATCHED, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
 #[btf_map]
+static FILTER: Array<u64, { FILTER_WORDS as usize }> = Array::new();
+#[btf_map]
 static FILES: HashMap<u64, u64, MAX_FILES, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
 #[btf_map]
 static RELEASES: RingBuf<Release, RING_BYTES> = RingBuf::new();
 #[btf_map]
 static LOSSES: Array<u64, { LOSS_KINDS as usize }> = Array::new();
+#[btf_map]
+static AGENT: Array<Agent, 1> = Array::new();
+#[btf_map]
+static TRUTH: Array<Truth, 1> = Array::new();
+/// No program uses it: user space replaces its element to wait until every program that runs at
+/// that moment has ended (`maybe_wait_bpf_programs`).
+#[btf_map]
+static GRACE: ArrayOfMaps<Array<u64, { LOSS_KINDS as usize }>, 1> = ArrayOfMaps::new();
 
 const EEXIST: i32 = -17;
 const ENOENT: i32 = -2;
 
-/// Counts a file that the current task opens. Returns whether its inode is watched.
+/// Nanoseconds in a unit of [`Agent::started`], which is `USER_HZ`'s.
+const TICK: u64 = 10_000_000;
+
+/// Counts a file that the current task opens; where that is the agent, tells it the truth instead.
+/// Returns whether the inode is watched.
 #[inline(always)]
 pub(crate) fn opened(file: File) -> bool {
     let inode = file.inode();
-    if !inode.is_tracked() || !is_watched(inode) {
+    let Some(holders) = watched(inode) else {
         return false;
-    }
-    if !is_agent(current_group()) {
-        count(file, inode);
+    };
+    if is_agent(Task::current()) {
+        tell(inode, holders);
+    } else {
+        enter(file, inode, holders);
     }
     true
 }
 
-/// Counts `file`, unless it is counted already.
-#[inline(always)]
-pub(crate) fn count(file: File, inode: Inode) {
-    match FILES.insert(file.address(), inode.address(), u64::from(BPF_NOEXIST)) {
-        Ok(()) => {
-            if let Some(holders) = WATCHED.get_ptr_mut(inode.address()) {
-                // SAFETY: a value of the map stays readable and writable until this program ends.
-                unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(holders, 1) };
-            }
-        }
-        Err(EEXIST) => {}
-        Err(_) => lost(Loss::Birth),
-    }
-}
-
 /// Takes off a file whose memory is about to be freed. Returns whether its inode is watched.
+///
+/// The kernel's own counters are down by now.
 #[inline(always)]
 pub(crate) fn released(file: File) -> bool {
-    let inode = file.inode();
-    let Some(holders) = WATCHED.get_ptr_mut(inode.address()) else {
+    let mut inode = file.inode();
+    if inode.is_null() {
+        inode = file.lost_inode();
+        if inode.is_null() {
+            return false;
+        }
+    }
+    let Some(holders) = watched(inode) else {
         return false;
     };
+    if file.is_path() {
+        path_released(inode, holders);
+    } else if take_off(file, inode.address(), holders)
+        && inode.readers() <= 0
+        && inode.writers() <= 0
+    {
+        send(inode.address(), Reason::Unused);
+    }
+    true
+}
+
+/// Returns whether others are left by our count.
+#[inline(always)]
+fn take_off(file: File, inode: u64, holders: *mut u64) -> bool {
     match FILES.remove(file.address()) {
         Ok(()) => {
             // SAFETY: a value of the map stays readable and writable until this program ends.
@@ -71,44 +94,136 @@ pub(crate) fn released(file: File) -> bool {
             if before == 1 {
                 send(inode, Reason::LastHolder);
             }
+            return before != 1;
         }
         // The agent's own files are never counted.
-        Err(ENOENT) if is_agent(current_group()) => {}
+        Err(ENOENT) if is_agent(Task::current()) => {}
         Err(ENOENT) => send(inode, Reason::Uncounted),
-        Err(_) => lost(Loss::Death),
+        Err(_) => lost(Loss::Death, inode),
     }
-    true
+    false
+}
+
+/// Counts a file that an iterator visits, unless it is counted already.
+#[inline(always)]
+pub(crate) fn visited(file: File, inode: Inode, holders: *mut u64) {
+    enter(file, inode, holders);
+}
+
+/// The count of an inode on the tracked superblock that is watched.
+#[inline(always)]
+pub(crate) fn watched(inode: Inode) -> Option<*mut u64> {
+    let (superblock, is_tracked) = inode.superblock();
+    if !is_tracked {
+        return None;
+    }
+    let bit = filter_bit(inode.address(), superblock);
+    let word = FILTER.get(bit >> 6)?;
+    if word >> (bit & 63) & 1 == 0 {
+        return None;
+    }
+    WATCHED.get_ptr_mut(inode.address())
+}
+
+/// Whether `task` is the agent, which does not count as a holder.
+#[inline(always)]
+pub(crate) fn is_agent(task: Task) -> bool {
+    let Some(agent) = AGENT.get(0) else {
+        return false;
+    };
+    u64::from(task.group()) == agent.group && task.started() / TICK == agent.started
 }
 
 #[inline(always)]
-pub(crate) fn is_watched(inode: Inode) -> bool {
-    WATCHED.get_ptr(inode.address()).is_some()
+fn enter(file: File, inode: Inode, holders: *mut u64) {
+    match FILES.insert(file.address(), inode.address(), u64::from(BPF_NOEXIST)) {
+        Ok(()) => {}
+        Err(EEXIST) => match replace_stale(file, inode) {
+            Some(Ok(())) => {}
+            Some(Err(_)) => return lost(Loss::Birth, inode.address()),
+            None => return,
+        },
+        Err(_) => return lost(Loss::Birth, inode.address()),
+    }
+    // SAFETY: a value of the map stays readable and writable until this program ends.
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(holders, 1) };
+}
+
+/// An inode that is not watched any more can have left entries of files that died since; the
+/// address is this file's now. `None` where the entry is this file's own.
+#[inline(always)]
+fn replace_stale(file: File, inode: Inode) -> Option<Result<(), i32>> {
+    // SAFETY: the value is copied at once, and who else would change it has this file's address.
+    let entered = unsafe { FILES.get(file.address()) }.copied();
+    if entered == Some(inode.address()) {
+        return None;
+    }
+    Some(FILES.insert(file.address(), inode.address(), u64::from(BPF_ANY)))
+}
+
+/// `O_PATH` files are not counted: no hook that cannot be skipped sees them come. Where others are
+/// left their last one will tell; it asks for the truth, which knows `O_PATH` files.
+#[inline(always)]
+fn path_released(inode: Inode, holders: *mut u64) {
+    // SAFETY: a value of the map stays readable until this program ends.
+    let counted = unsafe { holders.read_volatile() };
+    if counted == 0 && !is_agent(Task::current()) {
+        send(inode.address(), Reason::Path);
+    }
+}
+
+/// The agent opens an inode to learn what the kernel knows about it.
+#[inline(always)]
+fn tell(inode: Inode, holders: *mut u64) {
+    let Some(truth) = TRUTH.get_ptr_mut(0) else {
+        return;
+    };
+    let (aliases, references) = inode.dentries();
+    let told = Truth {
+        inode: inode.address(),
+        // SAFETY: a value of the map stays readable until this program ends.
+        counted: unsafe { holders.read_volatile() },
+        readers: i64::from(inode.readers()),
+        writers: i64::from(inode.writers()),
+        references,
+        aliases,
+        inode_references: i64::from(inode.references()),
+        marks: u64::from(inode.has_marks()),
+    };
+    // SAFETY: an array's values live as long as the array, and the agent has one thread that opens.
+    unsafe { truth.write(told) };
 }
 
 #[inline(always)]
-fn current_group() -> u32 {
-    (bpf_get_current_pid_tgid() >> 32) as u32
+fn send(inode: u64, reason: Reason) {
+    if !try_send(inode, reason) {
+        lost(Loss::RingFull, inode);
+    }
 }
 
 #[inline(always)]
-fn send(inode: Inode, reason: Reason) {
+fn try_send(inode: u64, reason: Reason) -> bool {
     let Some(mut entry) = RELEASES.reserve(0) else {
-        return lost(Loss::RingFull);
+        return false;
     };
     // SAFETY: the helper has no precondition.
     let at = unsafe { bpf_ktime_get_ns() };
     entry.write(Release {
-        inode: inode.address(),
+        inode,
         at,
         reason: reason as u64,
     });
     entry.submit(0);
+    true
 }
 
+/// Counts a loss, and then wakes the agent. Where the ring is full even then, the agent has yet to
+/// empty it, and reads the number of losses after that.
 #[inline(always)]
-fn lost(kind: Loss) {
+fn lost(kind: Loss, inode: u64) {
     if let Some(count) = LOSSES.get_ptr_mut(kind as u32) {
         // SAFETY: an array's values live as long as the array.
-        unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(count, 1) };
+        unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(count, 1) };
     }
+    try_send(inode, Reason::Lost);
 }

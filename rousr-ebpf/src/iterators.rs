@@ -1,5 +1,5 @@
 //! The iterators: they count what was open before the programs were attached, and tell the agent
-//! the addresses of its own inodes.
+//! the addresses of its own inodes and of everybody's files on watched ones.
 //!
 //! While the kernel visits a file it holds a reference to it (a task's descriptors) or the lock
 //! of the address space that does (mappings), so a visited file cannot die before it is counted.
@@ -7,11 +7,11 @@
 use core::ptr;
 
 use aya_ebpf::{bindings::seq_file, helpers::bpf_seq_write};
-use rousr_ebpf::OwnFile;
+use rousr_ebpf::{NOT_OWN, Seen};
 
 use crate::{
-    counts::{count, is_watched},
-    kernel::{File, Mapping, Task, is_agent},
+    counts::{is_agent, visited, watched},
+    kernel::{File, Mapping, Task},
 };
 
 /// `struct bpf_iter_meta`.
@@ -56,22 +56,10 @@ extern "C" fn iter_files(visit: *const FileVisit) -> i32 {
         return 0;
     }
     let file = File::from_kernel(file);
-    if !is_agent(Task(task).group()) {
-        count_if_watched(file);
-    } else if file.inode().is_tracked() {
-        let own = OwnFile {
-            inode: file.inode().address(),
-            descriptor: u64::from(descriptor),
-        };
-        // SAFETY: `meta` is the kernel's, and the record is whole and initialised. Where the
-        // buffer is full, the kernel visits this file again at the next read.
-        unsafe {
-            bpf_seq_write(
-                (*meta).sequence,
-                ptr::from_ref(&own).cast(),
-                size_of::<OwnFile>() as u32,
-            )
-        };
+    if !is_agent(Task(task)) {
+        count(meta, file);
+    } else if file.inode().superblock().1 {
+        write(meta, file, descriptor);
     }
     0
 }
@@ -80,21 +68,49 @@ extern "C" fn iter_files(visit: *const FileVisit) -> i32 {
 #[unsafe(link_section = "iter/task_vma")]
 extern "C" fn iter_mappings(visit: *const MappingVisit) -> i32 {
     // SAFETY: the kernel calls an iterator with its context, which the verifier bounds.
-    let MappingVisit { task, mapping, .. } = unsafe { visit.read() };
-    if task.is_null() || mapping.is_null() || is_agent(Task(task).group()) {
+    let MappingVisit {
+        meta,
+        task,
+        mapping,
+    } = unsafe { visit.read() };
+    if task.is_null() || mapping.is_null() || is_agent(Task(task)) {
         return 0;
     }
     let file = Mapping(mapping).file();
     if !file.is_null() {
-        count_if_watched(file);
+        count(meta, file);
     }
     0
 }
 
 #[inline(always)]
-fn count_if_watched(file: File) {
+fn count(meta: *const Meta, file: File) {
     let inode = file.inode();
-    if inode.is_tracked() && is_watched(inode) {
-        count(file, inode);
+    let Some(holders) = watched(inode) else {
+        return;
+    };
+    if !file.is_path() {
+        visited(file, inode, holders);
     }
+    write(meta, file, NOT_OWN);
+}
+
+#[inline(always)]
+fn write(meta: *const Meta, file: File, descriptor: u32) {
+    let seen = Seen {
+        inode: file.inode().address(),
+        file: file.address(),
+        superblock: file.inode().superblock().0,
+        descriptor,
+        mode: file.mode(),
+    };
+    // SAFETY: `meta` is the kernel's, and the record is whole and initialised. Where the buffer
+    // is full, the kernel visits this file again at the next read.
+    unsafe {
+        bpf_seq_write(
+            (*meta).sequence,
+            ptr::from_ref(&seen).cast(),
+            size_of::<Seen>() as u32,
+        )
+    };
 }

@@ -3,7 +3,11 @@
 //! The globals are in the frozen read-only map, so the verifier knows the offsets as constants
 //! and checks each load against the kernel's types; a load through a stale pointer reads zero.
 
-use aya_ebpf::Global;
+use aya_ebpf::{
+    Global, bindings::task_struct, helpers::bpf_probe_read_kernel,
+    helpers::generated::bpf_get_current_task_btf,
+};
+use rousr_ebpf::{FMODE_PATH, MAX_ALIASES};
 
 macro_rules! globals {
     ($($name:ident: $type:ty;)*) => {
@@ -13,13 +17,23 @@ macro_rules! globals {
 
 globals! {
     FILE_INODE: u64;
+    FILE_MAPPING: u64;
     FILE_MODE: u64;
     INODE_SUPER: u64;
+    MAPPING_HOST: u64;
+    INODE_READERS: u64;
+    INODE_WRITERS: u64;
+    INODE_REFERENCES: u64;
+    INODE_DENTRIES: u64;
+    INODE_MARKS: u64;
+    DENTRY_ALIAS: u64;
+    DENTRY_REFERENCES: u64;
     SUPER_DEVICE: u64;
-    MAPPING_FILE: u64;
+    AREA_FILE: u64;
     TASK_GROUP: u64;
+    TASK_LEADER: u64;
+    TASK_STARTED: u64;
     DEVICE: u32;
-    AGENT: u32;
 }
 
 /// Reads the member at `offset` of the kernel structure at `base`.
@@ -55,13 +69,30 @@ impl File {
         Inode(member(self.0, &FILE_INODE))
     }
 
+    /// The inode that a failed open had: it clears `f_inode` and leaves `f_mapping`
+    /// (`do_dentry_open`). Null where the open never had one.
+    #[inline(always)]
+    pub(crate) fn lost_inode(self) -> Inode {
+        let mapping: *const u8 = member(self.0, &FILE_MAPPING);
+        if mapping.is_null() {
+            return Inode(mapping);
+        }
+        Inode(member(mapping, &MAPPING_HOST))
+    }
+
     #[inline(always)]
     pub(crate) fn mode(self) -> u32 {
         member(self.0, &FILE_MODE)
     }
+
+    #[inline(always)]
+    pub(crate) fn is_path(self) -> bool {
+        self.mode() & FMODE_PATH != 0
+    }
 }
 
-/// A `struct inode`; in the release program an address only.
+/// A `struct inode`. In the release program it may be gone, unless it is watched: then the agent
+/// keeps it in memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Inode(*const u8);
 
@@ -71,11 +102,63 @@ impl Inode {
         self.0 as u64
     }
 
-    /// Whether the inode is on the tracked superblock.
     #[inline(always)]
-    pub(crate) fn is_tracked(self) -> bool {
+    pub(crate) fn is_null(self) -> bool {
+        self.0.is_null()
+    }
+
+    /// The inode's superblock, and whether it is the tracked one.
+    #[inline(always)]
+    pub(crate) fn superblock(self) -> (u64, bool) {
         let superblock: *const u8 = member(self.0, &INODE_SUPER);
-        member::<u32>(superblock, &SUPER_DEVICE) == DEVICE.load()
+        let tracked = member::<u32>(superblock, &SUPER_DEVICE) == DEVICE.load();
+        (superblock as u64, tracked)
+    }
+
+    /// `i_readcount`: files open for reading only.
+    #[inline(always)]
+    pub(crate) fn readers(self) -> i32 {
+        member(self.0, &INODE_READERS)
+    }
+
+    /// `i_writecount`: files open for writing; negative where running programs deny that.
+    #[inline(always)]
+    pub(crate) fn writers(self) -> i32 {
+        member(self.0, &INODE_WRITERS)
+    }
+
+    /// `i_count`.
+    #[inline(always)]
+    pub(crate) fn references(self) -> i32 {
+        member(self.0, &INODE_REFERENCES)
+    }
+
+    #[inline(always)]
+    pub(crate) fn has_marks(self) -> bool {
+        member::<u64>(self.0, &INODE_MARKS) != 0
+    }
+
+    /// The number of the inode's dentries, and the sum of their reference counts. The list may
+    /// change meanwhile: who relies on it asks again.
+    #[inline(always)]
+    pub(crate) fn dentries(self) -> (u64, i64) {
+        let mut node: u64 = member(self.0, &INODE_DENTRIES);
+        let (mut aliases, mut sum) = (0, 0);
+        for _ in 0..MAX_ALIASES {
+            if node == 0 {
+                break;
+            }
+            aliases += 1;
+            let dentry = node.wrapping_sub(DENTRY_ALIAS.load());
+            let count = dentry.wrapping_add(DENTRY_REFERENCES.load()) as *const i32;
+            // SAFETY: the helper checks the address itself.
+            let count = unsafe { bpf_probe_read_kernel(count) }.unwrap_or(0);
+            // A dentry that is being freed has a negative count.
+            sum += i64::from(count.max(0));
+            // SAFETY: as above; `next` is the first member of `struct hlist_node`.
+            node = unsafe { bpf_probe_read_kernel(node as *const u64) }.unwrap_or(0);
+        }
+        (aliases, sum)
     }
 }
 
@@ -85,8 +168,22 @@ pub(crate) struct Task(pub(crate) *const u8);
 
 impl Task {
     #[inline(always)]
+    pub(crate) fn current() -> Self {
+        // SAFETY: the helper has no precondition.
+        let task: *mut task_struct = unsafe { bpf_get_current_task_btf() };
+        Self(task.cast_const().cast())
+    }
+
+    #[inline(always)]
     pub(crate) fn group(self) -> u32 {
         member(self.0, &TASK_GROUP)
+    }
+
+    /// When the process started, nanoseconds since boot.
+    #[inline(always)]
+    pub(crate) fn started(self) -> u64 {
+        let leader: *const u8 = member(self.0, &TASK_LEADER);
+        member(leader, &TASK_STARTED)
     }
 }
 
@@ -97,12 +194,6 @@ pub(crate) struct Mapping(pub(crate) *const u8);
 impl Mapping {
     #[inline(always)]
     pub(crate) fn file(self) -> File {
-        File(member(self.0, &MAPPING_FILE))
+        File(member(self.0, &AREA_FILE))
     }
-}
-
-/// Whether `group` is the agent, which does not count as a holder.
-#[inline(always)]
-pub(crate) fn is_agent(group: u32) -> bool {
-    group == AGENT.load()
 }

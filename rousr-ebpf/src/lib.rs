@@ -1,31 +1,56 @@
 //! The ABI between the BPF programs and user space: names, keys and records.
 #![no_std]
 
+/// Version of the maps' layout. Pinned maps of another version are never used: raise it with
+/// every change of a map's key, value or meaning.
+pub const LAYOUT: u32 = 1;
+
 /// What the object file holds, by the names user space looks them up with.
 pub mod names {
     /// LSM program on `file_open`: a file was opened.
     pub const FILE_OPEN: &str = "file_open";
-    /// fexit program on `do_dentry_open`: the only hook that sees an `O_PATH` open.
-    pub const PATH_OPEN: &str = "do_dentry_open";
     /// LSM program on `file_free_security`: a file is gone.
     pub const FILE_FREE: &str = "file_free_security";
+    /// fentry program that does the work of [`FILE_OPEN`] where the BPF LSM is not active.
+    pub const FENTRY_OPEN: &str = "security_file_open";
+    /// fentry program that does the work of [`FILE_FREE`] where the BPF LSM is not active.
+    pub const FENTRY_FREE: &str = "security_file_free";
     /// Iterator over every task's file descriptors.
     pub const ITER_FILES: &str = "iter_files";
     /// Iterator over every task's mappings.
     pub const ITER_MAPPINGS: &str = "iter_mappings";
     /// Every program of the object.
-    pub const PROGRAMS: [&str; 5] = [FILE_OPEN, PATH_OPEN, FILE_FREE, ITER_FILES, ITER_MAPPINGS];
+    pub const PROGRAMS: [&str; 6] = [
+        FILE_OPEN,
+        FILE_FREE,
+        FENTRY_OPEN,
+        FENTRY_FREE,
+        ITER_FILES,
+        ITER_MAPPINGS,
+    ];
 
     /// Hash: address of a watched inode to the number of its counted files.
     pub const WATCHED: &str = "WATCHED";
+    /// Array: a bit for each watched inode, by [`filter_bit`](super::filter_bit).
+    pub const FILTER: &str = "FILTER";
     /// Hash: address of a counted file to the address of its inode.
     pub const FILES: &str = "FILES";
     /// Ring buffer of [`Release`](super::Release).
     pub const RELEASES: &str = "RELEASES";
     /// Array of event counts, indexed by [`Loss`](super::Loss).
     pub const LOSSES: &str = "LOSSES";
+    /// Array of one [`Agent`](super::Agent).
+    pub const AGENT: &str = "AGENT";
+    /// Array of one [`Truth`](super::Truth).
+    pub const TRUTH: &str = "TRUTH";
+    /// Array of one map, for waiting.
+    pub const GRACE: &str = "GRACE";
     /// Every map of the object.
-    pub const MAPS: [&str; 4] = [WATCHED, FILES, RELEASES, LOSSES];
+    pub const MAPS: [&str; 8] = [
+        WATCHED, FILTER, FILES, RELEASES, LOSSES, AGENT, TRUTH, GRACE,
+    ];
+    /// The maps that outlive the agent.
+    pub const PINNED: [&str; 7] = [WATCHED, FILTER, FILES, RELEASES, LOSSES, AGENT, TRUTH];
 
     /// The licence the kernel reads; some helpers are for GPL-compatible programs only.
     pub const LICENSE: &str = "Dual MIT/GPL";
@@ -36,24 +61,56 @@ pub mod names {
 pub mod globals {
     /// Offset of `file.f_inode`.
     pub const FILE_INODE: &str = "FILE_INODE";
+    /// Offset of `file.f_mapping`.
+    pub const FILE_MAPPING: &str = "FILE_MAPPING";
     /// Offset of `file.f_mode`.
     pub const FILE_MODE: &str = "FILE_MODE";
     /// Offset of `inode.i_sb`.
     pub const INODE_SUPER: &str = "INODE_SUPER";
+    /// Offset of `inode.i_readcount`.
+    pub const INODE_READERS: &str = "INODE_READERS";
+    /// Offset of `inode.i_writecount`.
+    pub const INODE_WRITERS: &str = "INODE_WRITERS";
+    /// Offset of `inode.i_count`.
+    pub const INODE_REFERENCES: &str = "INODE_REFERENCES";
+    /// Offset of `inode.i_dentry`.
+    pub const INODE_DENTRIES: &str = "INODE_DENTRIES";
+    /// Offset of `inode.i_fsnotify_marks`.
+    pub const INODE_MARKS: &str = "INODE_MARKS";
+    /// Offset of `dentry.d_u.d_alias`.
+    pub const DENTRY_ALIAS: &str = "DENTRY_ALIAS";
+    /// Offset of `dentry.d_lockref.count`.
+    pub const DENTRY_REFERENCES: &str = "DENTRY_REFERENCES";
     /// Offset of `super_block.s_dev`.
     pub const SUPER_DEVICE: &str = "SUPER_DEVICE";
+    /// Offset of `address_space.host`.
+    pub const MAPPING_HOST: &str = "MAPPING_HOST";
     /// Offset of `vm_area_struct.vm_file`.
-    pub const MAPPING_FILE: &str = "MAPPING_FILE";
+    pub const AREA_FILE: &str = "AREA_FILE";
     /// Offset of `task_struct.tgid`.
     pub const TASK_GROUP: &str = "TASK_GROUP";
+    /// Offset of `task_struct.group_leader`.
+    pub const TASK_LEADER: &str = "TASK_LEADER";
+    /// Offset of `task_struct.start_boottime`.
+    pub const TASK_STARTED: &str = "TASK_STARTED";
     /// The tracked superblock's `s_dev`, encoded as the kernel does (`major << 20 | minor`).
     pub const DEVICE: &str = "DEVICE";
-    /// Thread group of the agent, whose own opens are not counted.
-    pub const AGENT: &str = "AGENT";
 }
 
 /// `FMODE_PATH` of the kernel: the file was opened with `O_PATH`.
 pub const FMODE_PATH: u32 = 1 << 14;
+
+/// Words of the filter, 64 bits each: 8 KiB that tell most files of no interest without a lookup.
+pub const FILTER_WORDS: u32 = 1024;
+
+/// The bit of the filter that stands for the inode at `address`: the upper bits of a product with
+/// the golden ratio, as in the kernel's `hash_64`. The verifier allows no arithmetic with a pointer,
+/// but the difference of two is a number.
+#[inline(always)]
+pub const fn filter_bit(address: u64, superblock: u64) -> u32 {
+    let distance = address.wrapping_sub(superblock);
+    (distance.wrapping_mul(0x61c8_8646_80b5_83eb) >> 48) as u32
+}
 
 /// Why a [`Release`] was sent.
 #[repr(u32)]
@@ -64,6 +121,13 @@ pub enum Reason {
     /// A file went that had never been counted: born before the programs were attached and
     /// out of the iterators' reach, such as a descriptor in flight.
     Uncounted = 2,
+    /// An `O_PATH` file went while no counted file was there.
+    Path = 3,
+    /// The kernel's own counters are zero and ours is not: the death of another file is under
+    /// way on another CPU, or the count is wrong.
+    Unused = 4,
+    /// Something was lost; [`Loss`] says what.
+    Lost = 5,
 }
 
 /// One record of the ring buffer.
@@ -82,23 +146,73 @@ pub struct Release {
     pub reason: u64,
 }
 
-/// One record of `ITER_FILES`: a file the agent has open itself on the tracked superblock. So it
-/// learns the addresses of the inodes it is to watch.
+/// A file that an iterator visited: the agent's own on the tracked superblock, so that it learns
+/// the addresses of the inodes it is to watch, and everybody's on a watched inode.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(
     feature = "user",
     derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout)
 )]
-pub struct OwnFile {
+pub struct Seen {
     /// Address of the inode.
     pub inode: u64,
-    /// The agent's descriptor.
-    pub descriptor: u64,
+    /// Address of the file.
+    pub file: u64,
+    /// Address of the inode's superblock.
+    pub superblock: u64,
+    /// The agent's descriptor, or [`NOT_OWN`].
+    pub descriptor: u32,
+    /// `file.f_mode`.
+    pub mode: u32,
 }
 
+/// [`Seen::descriptor`] of a file that is not the agent's.
+pub const NOT_OWN: u32 = u32::MAX;
+
+/// The process whose own files are no holders.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// Its thread group.
+    pub group: u64,
+    /// When it started, in units of 1/100 s since boot as in field 22 of /proc/PID/stat: the
+    /// number alone may be another process's by now.
+    pub started: u64,
+}
+
+/// What the kernel itself knows about a watched inode, written when the agent opens it. The
+/// agent's own file is included.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+pub struct Truth {
+    /// Address of the inode.
+    pub inode: u64,
+    /// Our count.
+    pub counted: u64,
+    /// `i_readcount`: files open for reading only.
+    pub readers: i64,
+    /// `i_writecount`: files open for writing, or negative the programs that deny it.
+    pub writers: i64,
+    /// `d_lockref.count` of all the inode's dentries: each file, mount and lookup holds one.
+    pub references: i64,
+    /// Dentries, at most [`MAX_ALIASES`].
+    pub aliases: u64,
+    /// `i_count`: each dentry, uprobe and set of fsnotify marks holds one.
+    pub inode_references: i64,
+    /// 1 where there are fsnotify marks, which let go when the inode is unlinked.
+    pub marks: u64,
+}
+
+/// Dentries of one inode that are looked at.
+pub const MAX_ALIASES: u32 = 16;
+
 /// What can go wrong in the kernel, each counted in `LOSSES`. Every one of them is answered by
-/// a resync: a new pass of the iterators and a look at each hold's lease.
+/// a resync.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {

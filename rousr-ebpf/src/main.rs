@@ -17,14 +17,14 @@ mod iterators;
 mod kernel;
 
 use aya_ebpf::{
-    macros::{fexit, lsm},
-    programs::{FExitContext, LsmContext},
+    macros::{fentry, lsm},
+    programs::{FEntryContext, LsmContext},
 };
 use aya_log_ebpf::debug;
 use kernel::File;
-use rousr_ebpf::FMODE_PATH;
 
-/// Runs in `do_dentry_open` once `f_inode` is set and the kernel's own counters are up.
+/// Runs in `do_dentry_open` once `f_inode` is set and the kernel's own counters are up. `O_PATH`
+/// opens leave that function before.
 #[lsm(hook = "file_open")]
 fn file_open(ctx: LsmContext) -> i32 {
     let file = File::from_kernel(ctx.arg(0));
@@ -35,22 +35,30 @@ fn file_open(ctx: LsmContext) -> i32 {
     ctx.arg(1)
 }
 
-/// `O_PATH` opens leave `do_dentry_open` before the LSM hook. The kernel skips a fexit program
-/// that preempted itself; a birth lost that way costs a reap too early for an `O_PATH` holder,
-/// never a file's contents.
-#[fexit(function = "do_dentry_open")]
-fn do_dentry_open(ctx: FExitContext) -> i32 {
+/// Runs once the kernel's counters are down, just before the memory of the file is freed.
+#[lsm(hook = "file_free_security")]
+fn file_free_security(ctx: LsmContext) -> i32 {
     let file = File::from_kernel(ctx.arg(0));
-    if file.mode() & FMODE_PATH != 0 && counts::opened(file) {
-        debug!(&ctx, "opened {:x} as a path", file.address());
+    if counts::released(file) {
+        debug!(&ctx, "released {:x}", file.address());
     }
     0
 }
 
-/// Runs once the kernel's counters are down and the inode may be gone, just before the memory of
-/// the file is freed: the inode's address may be compared here, never followed.
-#[lsm(hook = "file_free_security")]
-fn file_free_security(ctx: LsmContext) -> i32 {
+/// The function that calls `file_open`'s programs. The kernel skips a fentry program that
+/// preempted itself and counts that in `recursion_misses`.
+#[fentry(function = "security_file_open")]
+fn security_file_open(ctx: FEntryContext) -> i32 {
+    let file = File::from_kernel(ctx.arg(0));
+    if counts::opened(file) {
+        debug!(&ctx, "opened {:x}", file.address());
+    }
+    0
+}
+
+/// The function that calls `file_free_security`'s programs.
+#[fentry(function = "security_file_free")]
+fn security_file_free(ctx: FEntryContext) -> i32 {
     let file = File::from_kernel(ctx.arg(0));
     if counts::released(file) {
         debug!(&ctx, "released {:x}", file.address());

@@ -47,7 +47,7 @@ mod root {
             "the openers were busy"
         );
         wait_for_reap();
-        assert_eq!(metric("rousr_tracker_losses"), 0.0);
+        assert_eq!(metric("rousr_tracker_losses{cause=\"ring-full\"}"), 0.0);
     }
 
     fn open_over_and_over(own: &File, stop: &AtomicBool, opens: &AtomicU64, early: &AtomicU64) {

@@ -56,7 +56,7 @@ mod root {
         wait_for_reap();
         assert!(metric("rousr_reap_latency_seconds_count") > reaped);
         assert_eq!(metric("rousr_tracker_attached"), 0.0);
-        assert_eq!(metric("rousr_tracker_losses"), 0.0);
+        assert_eq!(metric("rousr_tracker_losses{cause=\"ring-full\"}"), 0.0);
         assert_eq!(metric("rousr_errors_total"), 0.0);
     }
 

@@ -5,8 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     metrics::Metrics,
     protocol::{Reply, Request},
+    retry::Retry,
     server::Call,
     status::{AgentStatus, Status},
+    verification::Verification,
 };
 use crate::{
     seal::Level,
@@ -18,6 +20,10 @@ pub(super) struct EventLoop<T> {
     keeper: HostKeeper,
     pub(super) tracker: T,
     metrics: Metrics,
+    /// The holds there are, with the disk space that each takes.
+    holds: BTreeMap<u64, u64>,
+    /// Holds to look at again though no event tells to.
+    pub(super) retry: Retry,
 }
 
 impl<T: Tracker> EventLoop<T> {
@@ -26,6 +32,8 @@ impl<T: Tracker> EventLoop<T> {
             keeper,
             tracker,
             metrics,
+            holds: BTreeMap::new(),
+            retry: Retry::default(),
         }
     }
 
@@ -39,50 +47,76 @@ impl<T: Tracker> EventLoop<T> {
             }
             Err(error) => tracing::error!("cannot settle what is on disk: {error}"),
         }
+        self.list_holds();
         self.measure();
     }
 
     /// Inodes lost a holder: those without any go.
-    pub(super) fn released(&mut self, news: News) {
-        if news.lost {
-            return self.resync();
-        }
+    pub(super) fn released(&mut self, news: &News) {
         // Of several releases of an inode the last one stays.
         let latest: BTreeMap<u64, u64> = news
             .releases
             .iter()
             .map(|release| (release.inode, release.at))
             .collect();
-        match self.keeper.reap(&mut self.tracker, latest.keys().copied()) {
-            Ok(reaping) => self.reaped(&reaping, &latest),
+        if news.lost {
+            self.resync(&latest);
+        } else {
+            let inodes: Vec<u64> = latest.keys().copied().collect();
+            self.reap(&inodes, &latest);
+        }
+        self.measure();
+    }
+
+    /// Holds that the kernel would not give up: their last user may be gone.
+    pub(super) fn look_again(&mut self) {
+        let due = self.retry.due();
+        self.reap(&due, &BTreeMap::new());
+        self.measure();
+    }
+
+    fn reap(&mut self, inodes: &[u64], released: &BTreeMap<u64, u64>) {
+        match self.keeper.reap(&mut self.tracker, inodes.iter().copied()) {
+            Ok(reaping) => self.reaped(&reaping, released),
             Err(error) => {
                 self.metrics.errors.inc();
                 tracing::error!("cannot reap: {error}");
             }
         }
-        self.measure();
+        self.look_again_at(inodes);
     }
 
-    /// The kernel side lost an event, so its counts may be wrong: they begin anew.
-    fn resync(&mut self) {
-        tracing::warn!("the kernel side lost an event; counting every hold anew");
-        match self.keeper.holds() {
-            Ok(listing) => {
-                for hold in listing.holds {
-                    self.tracker.unwatch(hold.inode);
-                }
-            }
-            Err(error) => tracing::error!("cannot list the holds: {error}"),
+    /// A hold with a count of zero that is still there is used by something that no count knows.
+    fn look_again_at(&mut self, inodes: &[u64]) {
+        for &inode in inodes {
+            let doubtful =
+                self.holds.contains_key(&inode) && self.tracker.holders(inode) == Some(0);
+            self.retry.set(inode, doubtful);
         }
-        self.start();
+    }
+
+    /// The kernel side lost an event: its counts are brought into agreement with the kernel, and
+    /// every hold is looked at, as the event may have been its last.
+    fn resync(&mut self, released: &BTreeMap<u64, u64>) {
+        tracing::warn!("the kernel side lost an event; comparing every count with the kernel's");
+        if let Err(error) = self.tracker.resync() {
+            self.metrics.errors.inc();
+            tracing::error!("counts may be wrong: {error}");
+        }
+        let all: Vec<u64> = self.holds.keys().copied().collect();
+        self.reap(&all, released);
     }
 
     fn reaped(&mut self, reaping: &Reaping, released: &BTreeMap<u64, u64>) {
         for hold in &reaping.reaped {
+            self.holds.remove(&hold.inode);
             self.metrics.reaped.inc();
-            let latency = released
-                .get(&hold.inode)
-                .map(|&at| Duration::from_nanos(hold.at.saturating_sub(at)));
+            let since_release = |at: u64| {
+                let released = released.get(&hold.inode)?;
+                Some(Duration::from_nanos(at.saturating_sub(*released)))
+            };
+            let verdict = since_release(hold.verdict);
+            let latency = since_release(hold.at);
             if let Some(latency) = latency {
                 self.metrics.latency.observe(latency.as_secs_f64());
             }
@@ -90,8 +124,8 @@ impl<T: Tracker> EventLoop<T> {
                 inode = hold.inode,
                 path = hold.path.as_ref().map(|path| path.display().to_string()),
                 bytes = hold.bytes,
-                latency_us =
-                    latency.map(|latency| u64::try_from(latency.as_micros()).unwrap_or(u64::MAX)),
+                verdict_us = verdict.map(microseconds),
+                latency_us = latency.map(microseconds),
                 level = reaping.level.map(Level::as_str),
                 "reaped",
             );
@@ -113,7 +147,11 @@ impl<T: Tracker> EventLoop<T> {
                 self.step("finished", |agent| agent.keeper.finish(&mut agent.tracker))
             }
             Request::Status => self.status(),
+            Request::Verify => self.verify(),
         };
+        if !matches!(call.request, Request::Status | Request::Verify) {
+            self.list_holds();
+        }
         self.measure();
         if call.reply.send(reply).is_err() {
             tracing::debug!("the caller did not wait for its answer");
@@ -168,14 +206,45 @@ impl<T: Tracker> EventLoop<T> {
         }
     }
 
+    /// Compares the counts with the kernel's; what is wrong is put right afterwards.
+    fn verify(&mut self) -> Reply {
+        let comparisons = match self.tracker.compare() {
+            Ok(comparisons) => comparisons,
+            Err(error) => return Reply::Error(error.to_string()),
+        };
+        let (entries, _) = self.keeper.ledger().load();
+        let verification = Verification::new(&comparisons, &entries);
+        if !verification.differences.is_empty() {
+            self.resync(&BTreeMap::new());
+        }
+        Reply::Verified(verification)
+    }
+
+    /// What is on disk: the holds change only by the steps that end with this, and by reaps.
+    fn list_holds(&mut self) {
+        match self.keeper.holds() {
+            Ok(listing) => {
+                self.holds = (listing.holds.iter())
+                    .map(|hold| (hold.inode, hold.stat.allocated))
+                    .collect();
+            }
+            Err(error) => tracing::error!("cannot list the holds: {error}"),
+        }
+        self.retry.clear();
+        let all: Vec<u64> = self.holds.keys().copied().collect();
+        self.look_again_at(&all);
+    }
+
     fn measure(&self) {
         if let (Ok(level), Ok(wanted)) = (self.keeper.level(), self.keeper.wanted()) {
             self.metrics.set_levels(level, wanted);
         }
-        if let Ok(listing) = self.keeper.holds() {
-            let bytes = listing.holds.iter().map(|hold| hold.stat.allocated).sum();
-            self.metrics.set_holds(listing.holds.len(), bytes);
-        }
+        self.metrics
+            .set_holds(self.holds.len(), self.holds.values().sum());
         self.metrics.set_tracker(&self.tracker.health());
     }
+}
+
+fn microseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -9,6 +9,7 @@ use prometheus_client::{
     encoding::text::encode,
     metrics::{
         counter::Counter,
+        family::Family,
         gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
         info::Info,
@@ -35,7 +36,10 @@ pub(super) struct Metrics {
     bytes: Gauge,
     attached: Gauge,
     watched: Gauge,
-    losses: Gauge,
+    losses: Family<[(&'static str, &'static str); 1], Gauge>,
+    releases: Gauge,
+    resyncs: Gauge,
+    corrections: Gauge,
     /// Transactions finished.
     pub(super) transactions: Counter,
     /// Holds made.
@@ -78,9 +82,20 @@ impl Metrics {
         let bytes = gauge("hold_bytes", "Disk space the holds take");
         let attached = gauge("tracker_attached", "Whether the BPF programs are attached");
         let watched = gauge("tracker_watched", "Inodes whose holders are counted");
-        let losses = gauge(
+        let releases = gauge("tracker_releases", "Releases the kernel side told");
+        let resyncs = gauge(
+            "tracker_resyncs",
+            "Times all counts were compared with the kernel's since an event was lost",
+        );
+        let corrections = gauge(
+            "tracker_corrections",
+            "Inodes that were counted anew since their count was too high",
+        );
+        let losses = Family::<[(&'static str, &'static str); 1], Gauge>::default();
+        registry.register(
             "tracker_losses",
-            "Events the kernel side lost since the start",
+            "Events the kernel side lost, by what lost them",
+            losses.clone(),
         );
         let mut counter = |name, help| {
             let counter = Counter::default();
@@ -103,6 +118,9 @@ impl Metrics {
             attached,
             watched,
             losses,
+            releases,
+            resyncs,
+            corrections,
             transactions,
             preserved,
             reaped,
@@ -125,8 +143,17 @@ impl Metrics {
         self.attached.set(health.attached.into());
         self.watched
             .set(health.watched.try_into().unwrap_or(i64::MAX));
-        self.losses
-            .set(health.losses.try_into().unwrap_or(i64::MAX));
+        for (gauge, value) in [
+            (&self.releases, health.releases),
+            (&self.resyncs, health.resyncs),
+            (&self.corrections, health.corrections),
+        ] {
+            gauge.set(value.try_into().unwrap_or(i64::MAX));
+        }
+        for (&cause, &lost) in &health.losses {
+            let gauge = self.losses.get_or_create(&[("cause", cause)]);
+            gauge.set(lost.try_into().unwrap_or(i64::MAX));
+        }
     }
 
     /// Serves `GET /metrics` on `listener`.

@@ -4,8 +4,10 @@ pub mod client;
 mod event_loop;
 pub mod metrics;
 pub mod protocol;
+mod retry;
 mod server;
 pub mod status;
+pub mod verification;
 
 use std::path::Path;
 
@@ -18,7 +20,10 @@ use tokio::{
 
 use crate::{
     hold::Lock,
-    track::{Tracker, Untracked, bpf::BpfTracker},
+    track::{
+        Tracker, Untracked,
+        bpf::{self, BpfTracker},
+    },
     transaction::HostKeeper,
 };
 use event_loop::EventLoop;
@@ -30,21 +35,41 @@ const AGENT_LOCK: &str = "/run/rousr/agent.lock";
 /// Calls that wait for the event loop.
 const QUEUE: usize = 16;
 
-/// Runs the agent until it is told to stop.
+/// Runs the agent until it is told to stop. `ring_bytes` is the size of the BPF programs' ring
+/// buffer.
 ///
 /// # Errors
 ///
 /// Fails where another agent is running, or the sockets cannot be made.
-pub async fn run(keeper: HostKeeper) -> anyhow::Result<()> {
-    let _only = Lock::try_acquire(Path::new(AGENT_LOCK)).context("is another agent running?")?;
-    let device = keeper.volume().device.encoded();
-    match BpfTracker::load(device) {
+pub async fn run(keeper: HostKeeper, ring_bytes: u32) -> anyhow::Result<()> {
+    let _only = only_agent()?;
+    let settings = bpf::Settings {
+        device: keeper.volume().device.encoded(),
+        ring_bytes,
+    };
+    match BpfTracker::load(settings) {
         Ok(tracker) => serve(keeper, tracker).await,
         Err(error) => {
             tracing::warn!("no exact tracking, holds go at the next transaction only: {error}");
             serve(keeper, Untracked::new(error.to_string())).await
         }
     }
+}
+
+/// Detaches every BPF program and drops what is counted. Holds and seal stay as they are. Tells
+/// whether there was anything.
+///
+/// # Errors
+///
+/// Fails where an agent is running, which would go on counting.
+pub fn detach_all() -> anyhow::Result<bool> {
+    let _only = only_agent()?;
+    let layouts = bpf::detach_all().context("cannot remove the pins below /sys/fs/bpf/rousr")?;
+    Ok(layouts > 0)
+}
+
+fn only_agent() -> anyhow::Result<Lock> {
+    Lock::try_acquire(Path::new(AGENT_LOCK)).context("is another agent running?")
 }
 
 async fn serve(keeper: HostKeeper, tracker: impl Tracker) -> anyhow::Result<()> {
@@ -63,7 +88,8 @@ async fn serve(keeper: HostKeeper, tracker: impl Tracker) -> anyhow::Result<()> 
     notify(&[NotifyState::Ready]);
     loop {
         tokio::select! {
-            news = events.tracker.news() => events.released(news),
+            news = events.tracker.news() => events.released(&news),
+            () = events.retry.wait() => events.look_again(),
             Some(call) = calls.recv() => events.answer(call),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,

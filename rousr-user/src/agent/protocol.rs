@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::status::Status;
+use super::{status::Status, verification::Verification};
 use crate::transaction::Outcome;
 
 /// Where the agent listens.
@@ -33,6 +33,8 @@ pub enum Request {
     Finish,
     /// Tell the state of everything.
     Status,
+    /// Compare what is counted with what the kernel knows.
+    Verify,
 }
 
 /// The answer.
@@ -43,6 +45,8 @@ pub enum Reply {
     Done(Outcome),
     /// The state of everything.
     Status(Box<Status>),
+    /// What is counted and what the kernel knows.
+    Verified(Verification),
     /// The request failed; the text says why and what to do.
     Error(String),
 }
@@ -61,6 +65,7 @@ mod tests {
             ),
             (r#"{"method":"finish"}"#, Request::Finish),
             (r#"{"method":"status"}"#, Request::Status),
+            (r#"{"method":"verify"}"#, Request::Verify),
         ];
         for (line, request) in table {
             assert_eq!(serde_json::from_str::<Request>(line).expect(line), request);

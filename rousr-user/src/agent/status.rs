@@ -54,8 +54,18 @@ pub struct AgentStatus {
     pub attached: bool,
     /// Number of inodes whose holders are counted.
     pub watched: usize,
-    /// Events the kernel side lost since the start.
-    pub losses: u64,
+    /// By what it hears of openings and releases: `lsm`, `fentry`, `fanotify` or empty.
+    pub hooks: String,
+    /// Whether what the kernel counts outlives the agent.
+    pub pinned: bool,
+    /// Releases told since the start.
+    pub releases: u64,
+    /// Times that the counts were compared with the kernel's since an event was lost.
+    pub resyncs: u64,
+    /// Inodes whose count had to be corrected.
+    pub corrections: u64,
+    /// Events the kernel side lost, by what lost them.
+    pub losses: BTreeMap<String, u64>,
     /// Why there is no exact tracker.
     pub missing: Option<String>,
 }
@@ -115,7 +125,14 @@ impl From<&Health> for AgentStatus {
             tracker: health.tracker.to_owned(),
             attached: health.attached,
             watched: health.watched,
-            losses: health.losses,
+            hooks: health.hooks.to_owned(),
+            pinned: health.pinned,
+            releases: health.releases,
+            resyncs: health.resyncs,
+            corrections: health.corrections,
+            losses: (health.losses.iter())
+                .map(|(&cause, &lost)| (cause.to_owned(), lost))
+                .collect(),
             missing: health.missing.clone(),
         }
     }

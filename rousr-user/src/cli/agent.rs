@@ -3,22 +3,48 @@
 use std::{env, io::IsTerminal as _, process::ExitCode};
 
 use anyhow::{Context as _, ensure};
+use clap::Args;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use crate::{
     agent,
+    track::bpf::RING_BYTES,
     transaction::{HostKeeper, Places},
 };
 
 /// Sets the log's detail, as in `ROUSR_LOG=debug`. Above `info` the BPF programs log too.
 const LOG: &str = "ROUSR_LOG";
 
-pub(super) fn run() -> anyhow::Result<ExitCode> {
+/// Run the agent in the foreground, as rousr.service does
+///
+/// What the kernel counts outlives an agent that ends while files are held, so that the next one
+/// goes on from there.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Detach all BPF programs and drop their maps, of other versions too, and end; holds and seal
+    /// stay as they are
+    #[arg(long)]
+    detach_all: bool,
+
+    /// Size of the BPF programs' ring buffer, a power of two of at least 4096; for tests
+    #[arg(long, hide = true, value_name = "N", default_value_t = RING_BYTES)]
+    ring_bytes: u32,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     log_to_stderr()?;
     ensure!(
         rustix::process::geteuid().is_root(),
         "the agent runs as root; start rousr.service"
     );
+    if arguments.detach_all {
+        let text = match agent::detach_all()? {
+            true => "rousr: detached; `systemctl start rousr` attaches again where files are held",
+            false => "rousr: nothing was attached",
+        };
+        eprintln!("{text}");
+        return Ok(ExitCode::SUCCESS);
+    }
     let keeper = HostKeeper::open(Places::default())?;
     // One thread: each step is short, and the exact order of events is worth more than their
     // parallel handling.
@@ -26,7 +52,7 @@ pub(super) fn run() -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the event loop")?
-        .block_on(agent::run(keeper))?;
+        .block_on(agent::run(keeper, arguments.ring_bytes))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,6 +3,7 @@
 mod agent;
 mod apt;
 mod status;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -28,8 +29,8 @@ pub struct Arguments {
 enum Command {
     /// Show whether /usr is sealed, what is held and by whom, and what blocks a seal
     Status(status::Arguments),
-    /// Run the agent in the foreground, as rousr.service does
-    Agent,
+    Agent(agent::Arguments),
+    Verify(verify::Arguments),
     /// What apt's hooks call; see /etc/apt/apt.conf.d/01rousr
     #[command(subcommand)]
     Apt(apt::Hook),
@@ -39,7 +40,8 @@ enum Command {
 pub fn run(arguments: Arguments) -> ExitCode {
     let result = match arguments.command {
         Command::Status(arguments) => status::run(&arguments),
-        Command::Agent => agent::run(),
+        Command::Agent(arguments) => agent::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
         Command::Apt(hook) => apt::run(hook),
     };
     match result {

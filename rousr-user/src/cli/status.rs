@@ -50,7 +50,7 @@ fn ask() -> anyhow::Result<Status> {
     match client::call(Path::new(SOCKET), Request::Status, b"") {
         Ok(Reply::Status(status)) => Ok(*status),
         Ok(Reply::Error(error)) => bail!(error),
-        Ok(Reply::Done(_)) => {
+        Ok(Reply::Done(_) | Reply::Verified(_)) => {
             bail!("the agent answered another question; restart it with `systemctl restart rousr`")
         }
         Err(ClientError::NotRunning) => look_ourselves(),
@@ -144,6 +144,7 @@ fn agent_line(agent: Option<&AgentStatus>) -> String {
             attached,
             watched,
             losses,
+            hooks,
             ..
         }) => {
             let attached = if *attached {
@@ -151,13 +152,12 @@ fn agent_line(agent: Option<&AgentStatus>) -> String {
             } else {
                 "not attached, as nothing is held"
             };
-            let losses = if *losses == 0 {
-                String::new()
-            } else {
-                format!(", {losses} events lost")
+            let losses = match losses.values().sum() {
+                0_u64 => String::new(),
+                lost => format!(", {lost} events lost and answered by comparing with the kernel"),
             };
             format!(
-                "the agent (pid {pid}) counts exactly: BPF programs {attached}, {watched} inodes watched{losses}"
+                "the agent (pid {pid}) counts exactly: BPF programs ({hooks}) {attached}, {watched} inodes watched{losses}"
             )
         }
     }

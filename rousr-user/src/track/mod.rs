@@ -1,19 +1,21 @@
 //! Who still uses a preserved inode: exact counts, and the news that one reached zero.
 //!
 //! A tracker only says when to look. Whether a hold may go is decided by the kernel's own truth
-//! ([`crate::sys::lease`]).
+//! ([`crate::sys::lease`], and [`Truth`] where a tracker knows more).
 
 pub mod bpf;
 pub mod process;
 pub mod procfs;
+mod truth;
 mod untracked;
 pub mod usage;
 
-use std::os::fd::OwnedFd;
+use std::{collections::BTreeMap, os::fd::OwnedFd};
 
+pub use truth::Truth;
 pub use untracked::Untracked;
 
-/// A hold's inode, kept in memory by a descriptor while it is being entered.
+/// A hold's inode, kept in memory by a descriptor.
 #[derive(Debug)]
 pub struct Pin {
     /// Inode number, the hold's name.
@@ -37,23 +39,75 @@ pub struct Release {
 pub struct News {
     /// Inodes to look at, in the order of their releases.
     pub releases: Vec<Release>,
-    /// The kernel side lost an event: every hold has to be looked at.
+    /// The kernel side lost an event: [`Tracker::resync`], then look at every hold.
     pub lost: bool,
 }
 
 /// How well a tracker does.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Name of the tracker: `bpf` or `none`.
+    /// Name of the tracker: `bpf`, `fanotify` or `none`.
     pub tracker: &'static str,
-    /// Whether the programs are attached; they are while there is something to watch.
+    /// By what it hears of openings and releases: `lsm`, `fentry`, `fanotify` or empty.
+    pub hooks: &'static str,
+    /// Whether its programs or marks are in place; they are while there is something to watch.
     pub attached: bool,
+    /// Whether what the kernel counts outlives the agent.
+    pub pinned: bool,
     /// Number of watched inodes.
     pub watched: usize,
-    /// Events lost since the start.
-    pub losses: u64,
+    /// Releases told since the start.
+    pub releases: u64,
+    /// Times that the counts were compared with the kernel's since an event was lost.
+    pub resyncs: u64,
+    /// Inodes whose count had to be corrected.
+    pub corrections: u64,
+    /// Events lost, by what lost them.
+    pub losses: BTreeMap<&'static str, u64>,
     /// Why there is no exact tracker, with what to do.
     pub missing: Option<String>,
+}
+
+impl Health {
+    /// Events lost since the maps were made.
+    pub fn lost(&self) -> u64 {
+        self.losses.values().sum()
+    }
+}
+
+/// What is known about the users of one watched inode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// Inode number.
+    pub inode: u64,
+    /// Open files as the tracker counts them, `O_PATH` ones left out.
+    pub counted: u64,
+    /// The same by the kernel's own counters, without the caller's.
+    pub kernel: u64,
+    /// Of these, how many tasks reach by a descriptor or a mapping.
+    pub visible: u64,
+    /// Files opened with `O_PATH` that tasks reach by a descriptor.
+    pub paths: u64,
+    /// References of the kernel that none of these files explains.
+    pub pins: u64,
+}
+
+impl Comparison {
+    /// Open files that no task reaches, such as descriptors in flight in a socket.
+    pub fn dark(&self) -> u64 {
+        self.kernel.saturating_sub(self.visible)
+    }
+
+    /// Open files that the tracker does not count: born before it watched, and out of the reach of
+    /// tasks then. Their release is told all the same.
+    pub fn uncounted(&self) -> u64 {
+        self.kernel.saturating_sub(self.counted)
+    }
+
+    /// Whether the count is right: all that tasks reach, and nothing that the kernel does not know.
+    pub fn agrees(&self) -> bool {
+        (self.visible..=self.kernel).contains(&self.counted)
+    }
 }
 
 /// A failed request to a tracker.
@@ -69,22 +123,55 @@ pub struct TrackError {
 /// Counts the holders of inodes.
 pub trait Tracker {
     /// Starts to watch inodes. When this returns, [`holders`](Self::holders) is exact for all
-    /// that tasks reach by descriptors and mappings.
+    /// that tasks reach by descriptors and mappings. The pins are kept until
+    /// [`unwatch`](Self::unwatch).
     ///
     /// # Errors
     ///
     /// Fails where the kernel refuses the programs or their maps; inodes entered so far stay
     /// watched.
-    fn watch(&mut self, pins: &[Pin]) -> Result<(), TrackError>;
+    fn watch(&mut self, pins: Vec<Pin>) -> Result<(), TrackError>;
 
-    /// Forgets an inode.
+    /// Forgets an inode and lets go of its pin. Quick: it is called while a window is open.
     fn unwatch(&mut self, inode: u64);
 
-    /// Number of open files on the inode, or `None` where it is not watched.
+    /// After a step: lets go of what costs and is of no use any more.
+    fn rest(&mut self) {}
+
+    /// Number of open files on the inode, or `None` where it is not counted.
     fn holders(&self, inode: u64) -> Option<u64>;
+
+    /// References of the kernel to the inode that no open file known to its counters explains
+    /// (`O_PATH` files, mounts, uprobes), as it was when this process opened the inode last.
+    /// `None` where nobody can tell.
+    fn unexplained(&self, _inode: u64) -> Option<u64> {
+        None
+    }
 
     /// Waits for news. Cancelling the wait loses none.
     fn news(&mut self) -> impl Future<Output = News>;
+
+    /// After a loss: brings the counts into agreement with the kernel.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the kernel cannot be asked; counts may be wrong then.
+    fn resync(&mut self) -> Result<(), TrackError> {
+        Ok(())
+    }
+
+    /// Compares the count of each watched inode with what the kernel knows. A difference that is
+    /// there at each of several looks is one.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the kernel cannot be asked, and where nothing is counted.
+    fn compare(&mut self) -> Result<Vec<Comparison>, TrackError> {
+        Err(TrackError {
+            action: "compare counts",
+            source: "this tracker counts nothing; see `rousr doctor`".into(),
+        })
+    }
 
     /// State for status and metrics.
     fn health(&self) -> Health;

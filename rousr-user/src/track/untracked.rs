@@ -20,7 +20,7 @@ impl Untracked {
 }
 
 impl Tracker for Untracked {
-    fn watch(&mut self, _pins: &[Pin]) -> Result<(), TrackError> {
+    fn watch(&mut self, _pins: Vec<Pin>) -> Result<(), TrackError> {
         Ok(())
     }
 
@@ -37,10 +37,8 @@ impl Tracker for Untracked {
     fn health(&self) -> Health {
         Health {
             tracker: "none",
-            attached: false,
-            watched: 0,
-            losses: 0,
             missing: Some(self.reason.clone()),
+            ..Health::default()
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     },
     seal::Level,
     sys::{lease::Leases, links::Links, mount::Mounts},
-    track::{Pin, Tracker},
+    track::{Pin, Tracker, Truth},
 };
 
 /// Holds entered into the tracker in one go: each takes a descriptor meanwhile.
@@ -36,6 +36,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         if wanted > Level::Open {
             self.seal.seal()?;
         }
+        tracker.rest();
         Transaction::remove(&self.places.record)?;
         Ok(Outcome {
             kept: settled.kept.len() as u64,
@@ -56,9 +57,17 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         self.watch(tracker, warnings)?;
         let (entries, damage) = self.ledger.load();
         warnings.extend(damage.iter().map(ToString::to_string));
-        let (settled, level) = self.seal.window(|root| match self.store(root)? {
-            Some(store) => store.settle(&entries, &self.leases, |inode| tracker.holders(inode)),
-            None => Ok(Settled::default()),
+        let (settled, level) = self.seal.window(|root| {
+            let Some(store) = self.store(root)? else {
+                return Ok::<_, Error>(Settled::default());
+            };
+            let truth = Truth::new(&self.leases, &*tracker);
+            let settled = store.settle(&entries, &truth, |inode| tracker.holders(inode))?;
+            // A pin of an inode without a name would keep the superblock from being sealed.
+            for hold in settled.dropped.iter().chain(&settled.reaped) {
+                tracker.unwatch(hold.inode);
+            }
+            Ok(settled)
         })?;
         if let Err(error) = level {
             warnings.push(error.to_string());
@@ -75,7 +84,6 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         let mut records = Vec::new();
         for (event, holds) in gone {
             for hold in holds {
-                tracker.unwatch(hold.inode);
                 records.push(Record::removed(
                     event,
                     hold.inode,
@@ -111,7 +119,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
                     })
                 })
                 .collect();
-            if let Err(error) = tracker.watch(&pins) {
+            if let Err(error) = tracker.watch(pins) {
                 // The lease still tells whether they may go, at the next transaction.
                 warnings.push(error.to_string());
                 break;

@@ -10,7 +10,7 @@ use crate::{
     },
     seal::Level,
     sys::{clock::monotonic, lease::Leases, links::Links, mount::Mounts},
-    track::Tracker,
+    track::{Tracker, Truth},
 };
 
 /// What became of inodes that lost a holder.
@@ -31,6 +31,8 @@ pub struct Reaped {
     pub inode: u64,
     /// Disk space freed.
     pub bytes: u64,
+    /// `CLOCK_MONOTONIC` when the kernel said that nobody uses it, nanoseconds.
+    pub verdict: u64,
     /// `CLOCK_MONOTONIC` when it was removed, nanoseconds.
     pub at: u64,
     /// A path the file had; absent where the ledger does not know.
@@ -57,37 +59,38 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         if free.is_empty() {
             return Ok(reaping);
         }
-        let (entries, _) = self.ledger.load();
         let (unlinked, level) = self.seal.window(|root| {
             let store = self.store(root)?;
-            free.into_iter()
-                .map(|probed| unlink(store.as_ref(), probed))
-                .collect::<Result<Vec<_>, Error>>()
+            let unlink = |free: Free| {
+                let unlinked = unlink(store.as_ref(), free);
+                // A pin of an inode without a name would keep the superblock from being sealed.
+                if let Ok(gone) = &unlinked {
+                    tracker.unwatch(gone.inode);
+                }
+                unlinked
+            };
+            Ok::<_, Error>(free.into_iter().map(unlink).collect::<Vec<_>>())
         })?;
         match level {
             Ok(level) => reaping.level = Some(level),
             Err(error) => reaping.errors.push(error.to_string()),
         }
+        let (entries, _) = self.ledger.load();
         let now = SystemTime::now();
         let mut records = Vec::new();
         for unlinked in unlinked? {
             match unlinked {
-                Ok((inode, bytes, at)) => {
-                    tracker.unwatch(inode);
-                    let entry = entries.get(&inode);
-                    records.push(Record::removed(Event::Reaped, inode, entry, now));
+                Ok(gone) => {
+                    let entry = entries.get(&gone.inode);
+                    records.push(Record::removed(Event::Reaped, gone.inode, entry, now));
                     let path = entry.and_then(|entry| Some(entry.names.first()?.path.clone()));
-                    reaping.reaped.push(Reaped {
-                        inode,
-                        bytes,
-                        at,
-                        path,
-                    });
+                    reaping.reaped.push(Reaped { path, ..gone });
                 }
                 Err(error) => reaping.errors.push(error),
             }
         }
         self.annotate(&records, &mut reaping.errors);
+        tracker.rest();
         Ok(reaping)
     }
 
@@ -96,7 +99,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         tracker: &mut impl Tracker,
         inodes: impl IntoIterator<Item = u64>,
         reaping: &mut Reaping,
-    ) -> Result<Vec<Probed>, Error> {
+    ) -> Result<Vec<Free>, Error> {
         let mount = self.seal.open()?;
         let Some(store) = self.store(mount.as_fd())? else {
             return Ok(Vec::new());
@@ -106,9 +109,12 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             if tracker.holders(inode).is_some_and(|holders| holders > 0) {
                 continue;
             }
-            match store.probe(inode, &self.leases) {
-                Ok(Probe::Free(probed)) => free.push(probed),
-                // A holder that no count knows; its release will be told.
+            match store.probe(inode, &Truth::new(&self.leases, &*tracker)) {
+                Ok(Probe::Free(probed)) => free.push(Free {
+                    probed,
+                    verdict: monotonic(),
+                }),
+                // A user that no count knows.
                 Ok(Probe::InUse) => {}
                 Ok(Probe::Gone) => tracker.unwatch(inode),
                 Err(error) => reaping.errors.push(error.to_string()),
@@ -118,15 +124,25 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     }
 }
 
-/// Unlinks one hold; a failure concerns this one only.
-fn unlink<L: Links>(
-    store: Option<&Store<'_, L>>,
+/// A hold that can go.
+struct Free {
     probed: Probed,
-) -> Result<Result<(u64, u64, u64), String>, Error> {
+    verdict: u64,
+}
+
+/// Unlinks one hold; a failure concerns this one only.
+fn unlink<L: Links>(store: Option<&Store<'_, L>>, free: Free) -> Result<Reaped, String> {
+    let Free { probed, verdict } = free;
     let (inode, bytes) = (probed.inode(), probed.allocated());
-    Ok(match store.map(|store| store.unlink(probed)) {
-        Some(Ok(Reap::Gone | Reap::AlreadyGone)) | None => Ok((inode, bytes, monotonic())),
+    match store.map(|store| store.unlink(probed)) {
+        Some(Ok(Reap::Gone | Reap::AlreadyGone)) | None => Ok(Reaped {
+            inode,
+            bytes,
+            verdict,
+            at: monotonic(),
+            path: None,
+        }),
         Some(Ok(Reap::InUse)) => Err(format!("hold {inode} is in use again")),
         Some(Err(error)) => Err(error.to_string()),
-    })
+    }
 }

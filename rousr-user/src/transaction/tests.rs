@@ -30,7 +30,7 @@ struct Counted {
 }
 
 impl Tracker for Counted {
-    fn watch(&mut self, pins: &[Pin]) -> Result<(), TrackError> {
+    fn watch(&mut self, pins: Vec<Pin>) -> Result<(), TrackError> {
         self.watched.extend(pins.iter().map(|pin| pin.inode));
         Ok(())
     }
@@ -53,8 +53,7 @@ impl Tracker for Counted {
             tracker: "counted",
             attached: true,
             watched: self.watched.len(),
-            losses: 0,
-            missing: None,
+            ..Health::default()
         }
     }
 }

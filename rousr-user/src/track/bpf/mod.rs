@@ -3,25 +3,47 @@
 //! The programs are attached only while an inode is watched, so a system without holds pays
 //! nothing for them.
 
+mod filter;
+mod hooks;
+mod load;
+mod maps;
 mod offsets;
 mod pass;
+mod pins;
 mod programs;
+mod reach;
+mod truth;
+mod unavailable;
 
 use std::{
-    collections::HashMap,
-    future,
-    os::fd::{AsRawFd as _, RawFd},
+    collections::{BTreeMap, HashMap, HashSet},
+    fs::{File, OpenOptions},
+    future, io,
+    os::{
+        fd::{AsRawFd as _, OwnedFd},
+        unix::fs::OpenOptionsExt as _,
+    },
+    thread,
+    time::Duration,
 };
 
-use aya::maps::{Array, HashMap as BpfHashMap, MapData, RingBuf};
-use rousr_ebpf::{LOSS_KINDS, Release as Record};
-use tokio::io::unix::AsyncFd;
+use aya::maps::{MapData, RingBuf};
+use rousr_ebpf::{Loss, Reason, Release as Record, Truth};
+use rustix::fs::OFlags;
+use tokio::{io::unix::AsyncFd, time};
 use zerocopy::FromBytes as _;
 
-pub use programs::Unavailable;
-use programs::{Loaded, Programs};
+pub use load::{RING_BYTES, Settings};
+pub use pins::{PinError, detach_all};
+pub use unavailable::Unavailable;
 
-use super::{Health, News, Pin, Release, TrackError, Tracker};
+use hooks::Hooks;
+use load::Loaded;
+use maps::Maps;
+use programs::Programs;
+use reach::Reach;
+
+use super::{Comparison, Health, News, Pin, Release, TrackError, Tracker};
 use crate::sys::readiness::readable;
 
 /// The compiled programs.
@@ -32,185 +54,426 @@ pub(crate) const OBJECT: &[u8] =
 /// other work.
 const MAX_BATCH: usize = 4096;
 
-/// Counts by BPF programs on the superblock with the given device number.
+/// How often a count is compared with the kernel's before a difference is believed: between the
+/// kernel's counter and ours a file's opening or release can be under way.
+const LOOKS: u32 = 8;
+
+/// Without the security hooks a skipped program may be the last one to tell: the kernel's count of
+/// skipped ones is looked at this often, while something is watched.
+const MISSES_PERIOD: Duration = Duration::from_secs(2);
+
+/// Counts by BPF programs on one superblock.
 pub struct BpfTracker {
     programs: Programs,
-    watched: BpfHashMap<MapData, u64, u64>,
-    files: BpfHashMap<MapData, u64, u64>,
-    losses: Array<MapData, u64>,
+    maps: Maps,
     releases: AsyncFd<RingBuf<MapData>>,
-    addresses: HashMap<u64, u64>,
+    inodes: HashMap<u64, Watched>,
     numbers: HashMap<u64, u64>,
-    losses_seen: u64,
+    /// Addresses that an agent before this one watched and this one does not yet.
+    inherited: HashSet<u64>,
+    /// Whether files of forgotten inodes may be left in the map.
+    unpurged: bool,
+    first_rest: bool,
+    tally: Tally,
+}
+
+struct Watched {
+    address: u64,
+    /// Keeps the inode in memory, and with it its address.
+    pin: OwnedFd,
+}
+
+/// What happened since the start.
+#[derive(Default)]
+struct Tally {
+    releases: u64,
+    resyncs: u64,
+    corrections: u64,
+    losses: u64,
+    misses: u64,
 }
 
 impl BpfTracker {
-    /// Loads the programs for the superblock with `device`, in the kernel's own encoding
-    /// (`major << 20 | minor`, as in mountinfo and not as in `stat`). Nothing is attached yet.
+    /// Loads the programs, over the maps that an agent before this one has left. Nothing is
+    /// attached yet.
     ///
     /// # Errors
     ///
     /// Says why the kernel cannot run them and what would have to change. Must be called within
     /// a tokio runtime.
-    pub fn load(device: u32) -> Result<Self, Unavailable> {
+    pub fn load(settings: Settings) -> Result<Self, Unavailable> {
         let Loaded {
             programs,
-            watched,
-            files,
-            losses,
+            maps,
             releases,
-        } = Programs::load(OBJECT, device)?;
-        Ok(Self {
-            programs,
-            watched,
-            files,
-            losses,
+        } = load::load(settings)?;
+        let mut tracker = Self {
             releases: readable(releases).map_err(Unavailable::RingBuffer)?,
-            addresses: HashMap::new(),
+            inodes: HashMap::new(),
             numbers: HashMap::new(),
-            losses_seen: 0,
-        })
+            inherited: maps.watched(),
+            unpurged: false,
+            first_rest: true,
+            tally: Tally::default(),
+            programs,
+            maps,
+        };
+        // What was lost before is answered by the look at every hold that a start is.
+        tracker.tally.losses = tracker.losses();
+        Ok(tracker)
     }
 
-    /// Enters the inodes behind `pins`, and finds their addresses by the agent's own descriptors.
-    fn enter(&mut self, pins: &[Pin]) -> Result<(), TrackError> {
-        let addresses: HashMap<RawFd, u64> = self
+    /// Finds the addresses of the pins that are not watched yet, by this process's own descriptors.
+    fn locate(&mut self, pins: Vec<Pin>) -> Result<Vec<(u64, Watched)>, TrackError> {
+        let own = self
             .programs
             .own_files()
-            .map_err(failed("read the addresses of the holds' inodes"))?
-            .into_iter()
-            .filter_map(|own| Some((RawFd::try_from(own.descriptor).ok()?, own.inode)))
-            .collect();
-        for pin in pins {
-            let address = *addresses.get(&pin.file.as_raw_fd()).ok_or_else(|| {
-                failed("find the address of a hold's inode")(format!(
-                    "inode {} is not on the tracked filesystem",
-                    pin.inode
-                ))
-            })?;
-            if self.addresses.insert(pin.inode, address) == Some(address) {
-                continue;
-            }
-            self.watched
-                .insert(address, 0, 0)
-                .map_err(failed("watch one more inode"))?;
-            self.numbers.insert(address, pin.inode);
+            .map_err(failed("read the addresses of the holds' inodes"))?;
+        if let Some(any) = own.values().next() {
+            self.maps
+                .anchor(any.superblock)
+                .map_err(failed("write the filter"))?;
         }
-        Ok(())
+        pins.into_iter()
+            .filter(|pin| !self.inodes.contains_key(&pin.inode))
+            .map(|pin| {
+                let seen = own.get(&pin.file.as_raw_fd()).ok_or_else(|| {
+                    failed("find the address of a hold's inode")(format!(
+                        "inode {} is not on the tracked filesystem",
+                        pin.inode
+                    ))
+                })?;
+                let watched = Watched {
+                    address: seen.inode,
+                    pin: pin.file,
+                };
+                Ok((pin.inode, watched))
+            })
+            .collect()
     }
 
-    fn attach(&mut self) -> Result<(), TrackError> {
-        if self.programs.attached() {
+    /// Enters inodes and returns those whose count was inherited.
+    fn enter(&mut self, located: Vec<(u64, Watched)>) -> Result<Vec<u64>, TrackError> {
+        let mut inherited = Vec::new();
+        let mut fresh = Vec::new();
+        for (inode, watched) in &located {
+            if self.inherited.remove(&watched.address) {
+                inherited.push(*inode);
+            } else {
+                fresh.push(watched.address);
+            }
+        }
+        for (inode, watched) in located {
+            self.numbers.insert(watched.address, inode);
+            self.inodes.insert(inode, watched);
+        }
+        self.begin_anew(fresh)?;
+        Ok(inherited)
+    }
+
+    /// Enters addresses with a count of zero, once no program counts for them any more.
+    fn begin_anew(&mut self, addresses: Vec<u64>) -> Result<(), TrackError> {
+        if addresses.is_empty() {
             return Ok(());
         }
-        // A program that was still running when the last ones were detached may have entered a
-        // file since. Its address can belong to another file by now.
-        self.forget_files();
-        self.programs
-            .attach()
-            .map_err(failed("attach the BPF programs"))
+        self.maps
+            .wait()
+            .map_err(failed("wait for the BPF programs"))?;
+        self.maps.purge();
+        self.maps
+            .enter(addresses)
+            .map_err(failed("watch one more inode"))
     }
 
-    fn forget_files(&mut self) {
-        let stale: Vec<u64> = self.files.keys().filter_map(Result::ok).collect();
-        for file in stale {
-            // An entry that a program took out in between is what we want.
-            let _ = self.files.remove(&file);
+    /// Counts the given inodes anew where our count stays above the kernel's: releases were lost.
+    fn correct(&mut self, inodes: Vec<u64>) -> Result<(), TrackError> {
+        let mut wrong = inodes;
+        for look in 0..LOOKS {
+            if look > 0 && !wrong.is_empty() {
+                thread::sleep(Duration::from_millis(1 << look.min(5)));
+            }
+            wrong.retain(|&inode| {
+                self.look(inode)
+                    .is_some_and(|truth| truth.counted > truth::files(&truth))
+            });
         }
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!(inodes = wrong.len(), "counts were too high; counting anew");
+        self.tally.corrections += wrong.len() as u64;
+        let addresses: Vec<u64> = wrong
+            .iter()
+            .filter_map(|inode| Some(self.inodes.get(inode)?.address))
+            .collect();
+        for &address in &addresses {
+            self.maps.forget(address);
+        }
+        self.begin_anew(addresses)?;
+        self.count_open_files()
+    }
+
+    fn count_open_files(&mut self) -> Result<(), TrackError> {
+        self.programs
+            .count_open_files()
+            .map(drop)
+            .map_err(failed("count the files open already"))
+    }
+
+    /// Opens a watched inode, so that the programs tell what the kernel knows. `None` where the
+    /// kernel skipped the program.
+    fn look(&mut self, inode: u64) -> Option<Truth> {
+        let watched = self.inodes.get(&inode)?;
+        self.maps.clear_truth().ok()?;
+        drop(open_pin(&watched.pin).ok()?);
+        self.maps
+            .truth()
+            .filter(|truth| truth.inode == watched.address)
     }
 
     fn losses(&self) -> u64 {
-        (0..LOSS_KINDS)
-            .filter_map(|kind| self.losses.get(&kind, 0).ok())
+        [Loss::RingFull, Loss::Birth, Loss::Death]
+            .into_iter()
+            .map(|kind| self.maps.lost(kind))
             .sum()
     }
-}
 
-/// Takes records out of the ring, at most [`MAX_BATCH`]. Tells whether it is empty now.
-fn drain(ring: &mut RingBuf<MapData>, numbers: &HashMap<u64, u64>) -> (Vec<Release>, bool) {
-    let mut releases = Vec::new();
-    for _ in 0..MAX_BATCH {
-        let Some(item) = ring.next() else {
-            return (releases, true);
+    /// How often the kernel skipped a program since the last question; nothing with the security
+    /// hooks, of which it skips none.
+    fn new_misses(&mut self) -> u64 {
+        if self.programs.hooks() == Hooks::Lsm || self.inodes.is_empty() {
+            return 0;
+        }
+        match self.programs.misses() {
+            Ok(misses) => {
+                let new = misses.saturating_sub(self.tally.misses);
+                self.tally.misses = misses;
+                new
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot tell whether a BPF program was skipped");
+                1
+            }
+        }
+    }
+
+    /// Waits for records; for none of them at most as long as a skipped program may stay unnoticed.
+    async fn next_records(&mut self) -> Vec<Record> {
+        let skips = self.programs.hooks() == Hooks::Fentry && !self.inodes.is_empty();
+        let readable = self.releases.readable_mut();
+        let guard = if skips {
+            match time::timeout(MISSES_PERIOD, readable).await {
+                Ok(guard) => guard,
+                Err(_) => return Vec::new(),
+            }
+        } else {
+            readable.await
         };
-        let Ok(record) = Record::read_from_bytes(&item) else {
-            continue;
+        let mut guard = match guard {
+            Ok(guard) => guard,
+            Err(error) => {
+                tracing::error!(%error, "the ring buffer cannot be polled; restart the agent");
+                return future::pending().await;
+            }
         };
-        // The inode may have been forgotten while the record was under way.
-        if let Some(&inode) = numbers.get(&record.inode) {
+        let (records, is_empty) = drain(guard.get_inner_mut());
+        if is_empty {
+            // A record that came since makes this a no-op.
+            guard.clear_ready();
+        }
+        records
+    }
+
+    /// What is known about one inode, and what tasks reach of it.
+    fn comparison(&mut self, inode: u64, reach: &Reach) -> Option<Comparison> {
+        let truth = self.look(inode)?;
+        let paths = reach.paths(truth.inode);
+        Some(Comparison {
+            inode,
+            counted: truth.counted,
+            kernel: truth::files(&truth),
+            visible: reach.opened(truth.inode),
+            paths,
+            pins: truth::unexplained(&truth).saturating_sub(paths),
+        })
+    }
+
+    /// The releases among the records; a count that may be wrong is put right before.
+    fn releases_of(&mut self, records: &[Record]) -> Vec<Release> {
+        let mut releases = Vec::new();
+        let mut doubtful = HashSet::new();
+        for record in records {
+            // The inode may have been forgotten while the record was under way.
+            let Some(&inode) = self.numbers.get(&record.inode) else {
+                continue;
+            };
+            if record.reason == Reason::Lost as u64 {
+                continue;
+            }
+            if record.reason == Reason::Unused as u64 && self.holders(inode) > Some(0) {
+                doubtful.insert(inode);
+            }
             releases.push(Release {
                 inode,
                 at: record.at,
             });
         }
+        if let Err(error) = self.correct(doubtful.into_iter().collect()) {
+            tracing::error!(%error, "a count may be wrong");
+        }
+        self.tally.releases += releases.len() as u64;
+        releases
     }
-    (releases, false)
 }
 
 impl Tracker for BpfTracker {
     /// First the inodes, then the programs, then the passes: from the attach on each birth and
     /// death is seen, and what was born before is counted by the passes. An open in flight across
     /// the attach can escape both; its death still wakes us, as `Reason::Uncounted`.
-    fn watch(&mut self, pins: &[Pin]) -> Result<(), TrackError> {
+    fn watch(&mut self, pins: Vec<Pin>) -> Result<(), TrackError> {
         if pins.is_empty() {
             return Ok(());
         }
-        self.enter(pins)?;
-        self.attach()?;
-        self.programs
-            .count_open_files()
-            .map_err(failed("count the files open already"))
+        let located = self.locate(pins)?;
+        let inherited = self.enter(located)?;
+        if !self.programs.is_attached() {
+            self.programs
+                .attach()
+                .map_err(failed("attach the BPF programs"))?;
+        }
+        self.count_open_files()?;
+        self.correct(inherited)
     }
 
     fn unwatch(&mut self, inode: u64) {
-        let Some(address) = self.addresses.remove(&inode) else {
+        let Some(watched) = self.inodes.remove(&inode) else {
             return;
         };
-        self.numbers.remove(&address);
-        // It can only fail where the entry is gone.
-        let _ = self.watched.remove(&address);
-        if self.addresses.is_empty() {
+        self.unpurged |= self.maps.watched.get(&watched.address, 0).unwrap_or(0) > 0;
+        self.numbers.remove(&watched.address);
+        self.maps.forget(watched.address);
+    }
+
+    fn rest(&mut self) {
+        for address in std::mem::take(&mut self.inherited) {
+            self.maps.forget(address);
+            self.unpurged = true;
+        }
+        if self.inodes.is_empty() {
             self.programs.detach();
-            self.forget_files();
+        } else if std::mem::take(&mut self.unpurged) {
+            match self.maps.wait() {
+                Ok(()) => self.maps.purge(),
+                Err(error) => tracing::warn!(%error, "cannot wait for the BPF programs"),
+            }
+        }
+        if std::mem::take(&mut self.first_rest) {
+            self.programs.drop_others();
         }
     }
 
     fn holders(&self, inode: u64) -> Option<u64> {
-        self.watched.get(self.addresses.get(&inode)?, 0).ok()
+        self.maps
+            .watched
+            .get(&self.inodes.get(&inode)?.address, 0)
+            .ok()
+    }
+
+    fn unexplained(&self, inode: u64) -> Option<u64> {
+        let address = self.inodes.get(&inode)?.address;
+        let truth = self.maps.truth().filter(|truth| truth.inode == address)?;
+        Some(truth::unexplained(&truth))
     }
 
     async fn news(&mut self) -> News {
         loop {
-            let mut guard = match self.releases.readable_mut().await {
-                Ok(guard) => guard,
-                Err(error) => {
-                    tracing::error!(%error, "the ring buffer cannot be polled; restart the agent");
-                    return future::pending().await;
-                }
-            };
-            let (releases, empty) = drain(guard.get_inner_mut(), &self.numbers);
-            if empty {
-                // A record that came since makes this a no-op.
-                guard.clear_ready();
-            }
+            let records = self.next_records().await;
+            let releases = self.releases_of(&records);
+            // Read after the ring: a program counts a loss before it tries to wake us.
             let losses = self.losses();
-            let lost = losses != self.losses_seen;
-            self.losses_seen = losses;
+            let lost = losses != self.tally.losses || self.new_misses() > 0;
+            self.tally.losses = losses;
             if lost || !releases.is_empty() {
                 return News { releases, lost };
             }
         }
     }
 
+    fn resync(&mut self) -> Result<(), TrackError> {
+        if self.inodes.is_empty() {
+            return Ok(());
+        }
+        self.tally.resyncs += 1;
+        self.count_open_files()?;
+        self.correct(self.inodes.keys().copied().collect())
+    }
+
+    fn compare(&mut self) -> Result<Vec<Comparison>, TrackError> {
+        let mut settled = BTreeMap::new();
+        let mut pending: Vec<u64> = self.inodes.keys().copied().collect();
+        for look in 0..LOOKS {
+            if pending.is_empty() {
+                break;
+            }
+            if look > 0 {
+                thread::sleep(Duration::from_millis(1 << look.min(5)));
+            }
+            let seen = self
+                .programs
+                .count_open_files()
+                .map_err(failed("visit the open files"))?;
+            let reach = Reach::of(seen);
+            pending.retain(|&inode| {
+                let Some(comparison) = self.comparison(inode, &reach) else {
+                    return true;
+                };
+                settled.insert(inode, comparison);
+                !comparison.agrees()
+            });
+        }
+        Ok(settled.into_values().collect())
+    }
+
     fn health(&self) -> Health {
+        let losses = BTreeMap::from([
+            ("ring-full", self.maps.lost(Loss::RingFull)),
+            ("birth", self.maps.lost(Loss::Birth)),
+            ("death", self.maps.lost(Loss::Death)),
+            ("recursion", self.tally.misses),
+        ]);
         Health {
             tracker: "bpf",
-            attached: self.programs.attached(),
-            watched: self.addresses.len(),
-            losses: self.losses(),
+            hooks: self.programs.hooks().name(),
+            attached: self.programs.is_attached(),
+            pinned: self.programs.is_pinned(),
+            watched: self.inodes.len(),
+            releases: self.tally.releases,
+            resyncs: self.tally.resyncs,
+            corrections: self.tally.corrections,
+            losses,
             missing: None,
         }
     }
+}
+
+/// Takes what is in the ring, at most [`MAX_BATCH`] records, and tells whether it is empty now.
+fn drain(ring: &mut RingBuf<MapData>) -> (Vec<Record>, bool) {
+    let mut records = Vec::new();
+    for _ in 0..MAX_BATCH {
+        let Some(item) = ring.next() else {
+            return (records, true);
+        };
+        records.extend(Record::read_from_bytes(&item).ok());
+    }
+    (records, false)
+}
+
+/// Opens what a pin keeps, as a reader that waits for nothing.
+fn open_pin(pin: &OwnedFd) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(format!("/proc/self/fd/{}", pin.as_raw_fd()))
 }
 
 fn failed<E: Into<Box<dyn std::error::Error + Send + Sync>>>(

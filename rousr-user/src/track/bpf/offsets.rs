@@ -9,13 +9,24 @@ use rousr_ebpf::globals;
 pub(super) const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// Each global of the programs with the structure and the member whose offset it holds.
-const MEMBERS: [(&str, &str, &str); 6] = [
+const MEMBERS: [(&str, &str, &str); 17] = [
     (globals::FILE_INODE, "file", "f_inode"),
+    (globals::FILE_MAPPING, "file", "f_mapping"),
     (globals::FILE_MODE, "file", "f_mode"),
     (globals::INODE_SUPER, "inode", "i_sb"),
+    (globals::INODE_READERS, "inode", "i_readcount"),
+    (globals::INODE_WRITERS, "inode", "i_writecount"),
+    (globals::INODE_REFERENCES, "inode", "i_count"),
+    (globals::INODE_DENTRIES, "inode", "i_dentry"),
+    (globals::INODE_MARKS, "inode", "i_fsnotify_marks"),
+    (globals::DENTRY_ALIAS, "dentry", "d_u.d_alias"),
+    (globals::DENTRY_REFERENCES, "dentry", "d_lockref.count"),
     (globals::SUPER_DEVICE, "super_block", "s_dev"),
-    (globals::MAPPING_FILE, "vm_area_struct", "vm_file"),
+    (globals::MAPPING_HOST, "address_space", "host"),
+    (globals::AREA_FILE, "vm_area_struct", "vm_file"),
     (globals::TASK_GROUP, "task_struct", "tgid"),
+    (globals::TASK_LEADER, "task_struct", "group_leader"),
+    (globals::TASK_STARTED, "task_struct", "start_boottime"),
 ];
 
 /// Why the offsets could not be read.
@@ -51,7 +62,7 @@ pub(super) fn read(btf: &Path) -> Result<Vec<(&'static str, u64)>, OffsetError> 
         .collect()
 }
 
-/// The offset of `member` in `structure`, in bytes.
+/// The offset of `member` in `structure`, in bytes; `a.b` is the member b of the member a.
 fn offset(btf: &Btf, structure: &str, member: &str) -> Result<u64, OffsetError> {
     // A name can stand for several kinds; a kernel has one structure of it.
     for candidate in btf.resolve_types_by_name(structure).unwrap_or_default() {
@@ -68,15 +79,20 @@ fn offset(btf: &Btf, structure: &str, member: &str) -> Result<u64, OffsetError> 
 }
 
 /// Looks through anonymous structures and unions, as C does.
-fn bit_offset(btf: &Btf, within: &Struct, member: &str) -> Result<Option<u32>, OffsetError> {
+fn bit_offset(btf: &Btf, within: &Struct, path: &str) -> Result<Option<u32>, OffsetError> {
+    let (first, rest) = path
+        .split_once('.')
+        .map_or((path, None), |(first, rest)| (first, Some(rest)));
     for candidate in &within.members {
         let name = btf.resolve_name(candidate)?;
-        if name == member {
-            return Ok(Some(candidate.bit_offset()));
-        }
-        if name.is_empty()
-            && let Type::Struct(inner) | Type::Union(inner) = btf.resolve_chained_type(candidate)?
-            && let Some(bits) = bit_offset(btf, &inner, member)?
+        let wanted = match rest {
+            None if name == first => return Ok(Some(candidate.bit_offset())),
+            Some(rest) if name == first => rest,
+            _ if name.is_empty() => path,
+            _ => continue,
+        };
+        if let Type::Struct(inner) | Type::Union(inner) = btf.resolve_chained_type(candidate)?
+            && let Some(bits) = bit_offset(btf, &inner, wanted)?
         {
             return Ok(Some(candidate.bit_offset() + bits));
         }

@@ -3,8 +3,8 @@
 use std::io::Read as _;
 
 use aya::programs::{Iter, ProgramError};
-use bytes::{Buf as _, Bytes};
-use rousr_ebpf::OwnFile;
+use rousr_ebpf::Seen;
+use zerocopy::FromBytes as _;
 
 /// Why a pass failed.
 #[derive(Debug, thiserror::Error)]
@@ -18,54 +18,48 @@ pub(super) enum PassError {
 }
 
 /// Visits every task once and returns what the program wrote.
-pub(super) fn run(program: &mut Iter) -> Result<Bytes, PassError> {
+pub(super) fn run(program: &mut Iter) -> Result<Vec<u8>, PassError> {
     let link = program.attach()?;
     let mut output = Vec::new();
     program
         .take_link(link)?
         .into_file()?
         .read_to_end(&mut output)?;
-    Ok(output.into())
+    Ok(output)
 }
 
-/// The records of `ITER_FILES`; a torn last one, which the kernel does not write, is dropped.
-pub(super) fn own_files(mut output: Bytes) -> Vec<OwnFile> {
-    let mut files = Vec::with_capacity(output.len() / size_of::<OwnFile>());
-    while output.len() >= size_of::<OwnFile>() {
-        files.push(OwnFile {
-            inode: output.get_u64_ne(),
-            descriptor: output.get_u64_ne(),
-        });
-    }
-    files
+/// The records that the counting iterators write; a torn last one, which the kernel does not
+/// write, is dropped.
+pub(super) fn seen(output: &[u8]) -> impl Iterator<Item = Seen> {
+    output
+        .chunks_exact(size_of::<Seen>())
+        .filter_map(|record| Seen::read_from_bytes(record).ok())
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::BufMut as _;
+    use bytes::{BufMut as _, BytesMut};
 
     use super::*;
 
     #[test]
     fn reads_whole_records_and_drops_a_torn_one() {
-        let mut output = bytes::BytesMut::new();
-        for value in [0xffff_8880_0000_1000_u64, 7, 0xffff_8880_0000_2000, 9] {
-            output.put_u64_ne(value);
+        let mut output = BytesMut::new();
+        for (inode, descriptor) in [(0xffff_8880_0000_1000_u64, 7), (0xffff_8880_0000_2000, 9)] {
+            output.put_u64_ne(inode);
+            output.put_u64_ne(inode + 8);
+            output.put_u64_ne(0xffff_8880_0000_0000);
+            output.put_u32_ne(descriptor);
+            output.put_u32_ne(1);
         }
         output.put_slice(&[1, 2, 3]);
+        let read: Vec<(u64, u32)> = seen(&output)
+            .map(|seen| (seen.inode, seen.descriptor))
+            .collect();
         assert_eq!(
-            own_files(output.freeze()),
-            [
-                OwnFile {
-                    inode: 0xffff_8880_0000_1000,
-                    descriptor: 7
-                },
-                OwnFile {
-                    inode: 0xffff_8880_0000_2000,
-                    descriptor: 9
-                },
-            ]
+            read,
+            [(0xffff_8880_0000_1000, 7), (0xffff_8880_0000_2000, 9)]
         );
-        assert_eq!(own_files(Bytes::new()), []);
+        assert_eq!(seen(&[]).count(), 0);
     }
 }
