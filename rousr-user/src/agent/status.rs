@@ -230,7 +230,11 @@ impl Status {
                         snapshot.incomplete.len()
                     ));
                 }
-                snapshot.usages
+                // What the agent has open of the holds is its way to watch them.
+                let agent = self.agent.as_ref().map(|agent| agent.pid);
+                let mut usages = snapshot.usages;
+                usages.retain(|usage| Some(usage.pid) != agent);
+                usages
             }
             Err(error) => {
                 self.warnings

@@ -9,7 +9,7 @@ use rousr_ebpf::globals;
 pub(super) const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// Each global of the programs with the structure and the member whose offset it holds.
-const MEMBERS: [(&str, &str, &str); 17] = [
+const MEMBERS: [(&str, &str, &str); 16] = [
     (globals::FILE_INODE, "file", "f_inode"),
     (globals::FILE_MAPPING, "file", "f_mapping"),
     (globals::FILE_MODE, "file", "f_mode"),
@@ -19,7 +19,6 @@ const MEMBERS: [(&str, &str, &str); 17] = [
     (globals::INODE_REFERENCES, "inode", "i_count"),
     (globals::INODE_DENTRIES, "inode", "i_dentry"),
     (globals::INODE_MARKS, "inode", "i_fsnotify_marks"),
-    (globals::DENTRY_ALIAS, "dentry", "d_u.d_alias"),
     (globals::DENTRY_REFERENCES, "dentry", "d_lockref.count"),
     (globals::SUPER_DEVICE, "super_block", "s_dev"),
     (globals::MAPPING_HOST, "address_space", "host"),
@@ -59,7 +58,13 @@ pub(super) fn read(btf: &Path) -> Result<Vec<(&'static str, u64)>, OffsetError> 
     MEMBERS
         .iter()
         .map(|(global, structure, member)| Ok((*global, offset(&btf, structure, member)?)))
+        .chain([dentry_alias(&btf).map(|offset| (globals::DENTRY_ALIAS, offset))])
         .collect()
+}
+
+/// The union of `d_alias` had a name on older kernels.
+fn dentry_alias(btf: &Btf) -> Result<u64, OffsetError> {
+    offset(btf, "dentry", "d_alias").or_else(|_| offset(btf, "dentry", "d_u.d_alias"))
 }
 
 /// The offset of `member` in `structure`, in bytes; `a.b` is the member b of the member a.
