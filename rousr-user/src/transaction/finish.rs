@@ -13,9 +13,6 @@ use crate::{
     track::{Pin, Tracker, Truth},
 };
 
-/// Holds entered into the tracker in one go: each takes a descriptor meanwhile.
-const CHUNK: usize = 4096;
-
 impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     /// Ends a transaction: drops the holds that keep nothing, watches the others, and seals as far
     /// as blockers allow. Also what a starting agent does with the holds that it finds.
@@ -109,21 +106,18 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             .filter(|hold| hold.stat.links == 1)
             .map(|hold| hold.inode)
             .collect();
-        for chunk in alone.chunks(CHUNK) {
-            let pins: Vec<Pin> = chunk
-                .iter()
-                .filter_map(|&inode| {
-                    Some(Pin {
-                        inode,
-                        file: store.pin(inode).ok()?,
-                    })
+        let pins: Vec<Pin> = alone
+            .iter()
+            .filter_map(|&inode| {
+                Some(Pin {
+                    inode,
+                    file: store.pin(inode).ok()?,
                 })
-                .collect();
-            if let Err(error) = tracker.watch(pins) {
-                // The lease still tells whether they may go, at the next transaction.
-                warnings.push(error.to_string());
-                break;
-            }
+            })
+            .collect();
+        if let Err(error) = tracker.watch(pins) {
+            // The lease still tells whether they may go, at the next transaction.
+            warnings.push(error.to_string());
         }
         Ok(())
     }

@@ -24,9 +24,9 @@ impl Maps {
         self.watched.keys().filter_map(Result::ok).collect()
     }
 
-    /// Enters inodes that nobody watches, with a count of zero. Before that [`wait`](Self::wait)
-    /// and [`purge`](Self::purge), and nothing forgotten in between: an element of the map that is
-    /// free can still be written to by a program that found it before.
+    /// Enters inodes with a count of zero. [`wait`](Self::wait) before that, and forget nothing in
+    /// between: a program that found an element of the map before it was taken out can still write
+    /// to it.
     pub(super) fn enter(
         &mut self,
         addresses: impl IntoIterator<Item = u64>,
@@ -62,18 +62,20 @@ impl Maps {
         self.grace.set(0, &self.losses, 0)
     }
 
-    /// Takes out the files whose inode is not watched.
-    pub(super) fn purge(&mut self) {
-        let watched = self.watched();
-        let stale: Vec<u64> = self
-            .files
+    /// Whether every counted file is of one of these inodes.
+    pub(super) fn counts_only(&self, addresses: &HashSet<u64>) -> bool {
+        self.files
             .iter()
             .filter_map(Result::ok)
-            .filter(|(_, inode)| !watched.contains(inode))
-            .map(|(file, _)| file)
-            .collect();
-        for file in stale {
-            // An entry that a program took out in between is what we want.
+            .all(|(_, inode)| addresses.contains(&inode))
+    }
+
+    /// Takes out all files. Only while nothing is watched: between the look at an entry and its
+    /// removal its address can come to belong to a file that counts.
+    pub(super) fn purge(&mut self) {
+        let files: Vec<u64> = self.files.keys().filter_map(Result::ok).collect();
+        for file in files {
+            // An entry that is gone is what we want.
             let _ = self.files.remove(&file);
         }
     }

@@ -27,7 +27,7 @@ use std::{
     time::Duration,
 };
 
-use aya::maps::{MapData, RingBuf};
+use aya::maps::{MapData, MapError, RingBuf};
 use rousr_ebpf::{Loss, Reason, Release as Record, Truth};
 use rustix::fs::OFlags;
 use tokio::{io::unix::AsyncFd, time};
@@ -72,8 +72,8 @@ pub struct BpfTracker {
     /// Addresses that an agent before this one watched and this one does not yet.
     inherited: HashSet<u64>,
     /// Whether files of forgotten inodes may be left in the map.
-    unpurged: bool,
-    first_rest: bool,
+    is_littered: bool,
+    is_first_rest: bool,
     tally: Tally,
 }
 
@@ -112,8 +112,8 @@ impl BpfTracker {
             inodes: HashMap::new(),
             numbers: HashMap::new(),
             inherited: maps.watched(),
-            unpurged: false,
-            first_rest: true,
+            is_littered: false,
+            is_first_rest: true,
             tally: Tally::default(),
             programs,
             maps,
@@ -152,40 +152,50 @@ impl BpfTracker {
             .collect()
     }
 
-    /// Enters inodes and returns those whose count was inherited.
+    /// Enters inodes and returns those whose count is kept from an agent before this one.
     fn enter(&mut self, located: Vec<(u64, Watched)>) -> Result<Vec<u64>, TrackError> {
-        let mut inherited = Vec::new();
-        let mut fresh = Vec::new();
-        for (inode, watched) in &located {
-            if self.inherited.remove(&watched.address) {
-                inherited.push(*inode);
-            } else {
-                fresh.push(watched.address);
-            }
-        }
+        let (mut kept, mut fresh) = (Vec::new(), Vec::new());
+        let inherited = std::mem::take(&mut self.inherited);
         for (inode, watched) in located {
+            match inherited.contains(&watched.address) {
+                true => kept.push(inode),
+                false => fresh.push(watched.address),
+            }
             self.numbers.insert(watched.address, inode);
             self.inodes.insert(inode, watched);
         }
-        self.begin_anew(fresh)?;
-        Ok(inherited)
-    }
-
-    /// Enters addresses with a count of zero, once no program counts for them any more.
-    fn begin_anew(&mut self, addresses: Vec<u64>) -> Result<(), TrackError> {
-        if addresses.is_empty() {
-            return Ok(());
+        // An address among them can be another inode's by now, as nothing has kept it since.
+        let is_whole = kept.len() == inherited.len() && self.maps.counts_only(&self.addresses());
+        if !inherited.is_empty() && !is_whole {
+            for address in inherited {
+                self.maps.forget(address);
+            }
+            self.begin_anew()?;
+            return Ok(Vec::new());
         }
-        self.maps
-            .wait()
-            .map_err(failed("wait for the BPF programs"))?;
-        self.maps.purge();
-        self.maps
-            .enter(addresses)
-            .map_err(failed("watch one more inode"))
+        if !fresh.is_empty() {
+            self.wait()?;
+            if self.inodes.len() == fresh.len() {
+                self.maps.purge();
+            }
+            self.maps.enter(fresh).map_err(entering)?;
+        }
+        Ok(kept)
     }
 
-    /// Counts the given inodes anew where our count stays above the kernel's: releases were lost.
+    /// All counts go back to zero, once no program counts for them any more.
+    fn begin_anew(&mut self) -> Result<(), TrackError> {
+        let addresses = self.addresses();
+        for &address in &addresses {
+            self.maps.forget(address);
+        }
+        self.wait()?;
+        self.maps.purge();
+        self.maps.enter(addresses).map_err(entering)
+    }
+
+    /// Counts all inodes anew where one of these has a count that stays above the kernel's: a
+    /// release was lost.
     fn correct(&mut self, inodes: Vec<u64>) -> Result<(), TrackError> {
         let mut wrong = inodes;
         for look in 0..LOOKS {
@@ -202,15 +212,21 @@ impl BpfTracker {
         }
         tracing::warn!(inodes = wrong.len(), "counts were too high; counting anew");
         self.tally.corrections += wrong.len() as u64;
-        let addresses: Vec<u64> = wrong
-            .iter()
-            .filter_map(|inode| Some(self.inodes.get(inode)?.address))
-            .collect();
-        for &address in &addresses {
-            self.maps.forget(address);
-        }
-        self.begin_anew(addresses)?;
+        self.begin_anew()?;
         self.count_open_files()
+    }
+
+    fn addresses(&self) -> HashSet<u64> {
+        self.inodes
+            .values()
+            .map(|watched| watched.address)
+            .collect()
+    }
+
+    fn wait(&mut self) -> Result<(), TrackError> {
+        self.maps
+            .wait()
+            .map_err(failed("wait for the BPF programs"))
     }
 
     fn count_open_files(&mut self) -> Result<(), TrackError> {
@@ -349,7 +365,8 @@ impl Tracker for BpfTracker {
         let Some(watched) = self.inodes.remove(&inode) else {
             return;
         };
-        self.unpurged |= self.maps.watched.get(&watched.address, 0).unwrap_or(0) > 0;
+        // Without a file that is counted there is nothing of it in the map of files.
+        self.is_littered |= self.maps.watched.get(&watched.address, 0).unwrap_or(0) > 0;
         self.numbers.remove(&watched.address);
         self.maps.forget(watched.address);
     }
@@ -357,17 +374,16 @@ impl Tracker for BpfTracker {
     fn rest(&mut self) {
         for address in std::mem::take(&mut self.inherited) {
             self.maps.forget(address);
-            self.unpurged = true;
         }
+        let is_littered = std::mem::take(&mut self.is_littered);
         if self.inodes.is_empty() {
             self.programs.detach();
-        } else if std::mem::take(&mut self.unpurged) {
-            match self.maps.wait() {
-                Ok(()) => self.maps.purge(),
-                Err(error) => tracing::warn!(%error, "cannot wait for the BPF programs"),
-            }
+        } else if is_littered
+            && let Err(error) = self.begin_anew().and_then(|()| self.count_open_files())
+        {
+            tracing::error!(%error, "counts may be wrong");
         }
-        if std::mem::take(&mut self.first_rest) {
+        if std::mem::take(&mut self.is_first_rest) {
             self.programs.drop_others();
         }
     }
@@ -454,6 +470,10 @@ impl Tracker for BpfTracker {
             missing: None,
         }
     }
+}
+
+fn entering(error: MapError) -> TrackError {
+    failed("watch one more inode")(error)
 }
 
 /// Takes what is in the ring, at most [`MAX_BATCH`] records, and tells whether it is empty now.
