@@ -1,5 +1,7 @@
 //! What the scenarios share: shell commands, and looks at the guest that do without rousr.
 
+pub mod cost;
+
 use std::{
     collections::BTreeSet,
     fs,

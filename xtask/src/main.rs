@@ -1,6 +1,7 @@
 //! The project's own tasks; run as `cargo xtask <task>`.
 
 mod archive;
+mod bench;
 mod cache;
 mod demo;
 mod guest;
@@ -18,12 +19,14 @@ use clap::Parser;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
-#[command(about = "Set up, test and demonstrate rousr")]
+#[command(about = "Set up, test, measure and demonstrate rousr")]
 enum Task {
     Setup(setup::Arguments),
     Test(test::Arguments),
     Vm(vm::Arguments),
     Demo(demo::Arguments),
+    #[command(subcommand)]
+    Bench(bench::Benchmark),
 }
 
 fn main() -> ExitCode {
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
         Task::Test(arguments) => test::run(&arguments),
         Task::Vm(arguments) => vm::run(arguments),
         Task::Demo(arguments) => demo::run(&arguments),
+        Task::Bench(benchmark) => bench::run(&benchmark),
     };
     ended.unwrap_or_else(|error| {
         say::error(&error);

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 
 use crate::lab::kernel::Kernel;
-use crate::lab::{busybox, image, upgrade};
+use crate::lab::{busybox, image, tools, upgrade};
 use crate::{cache, say};
 
 /// Prepare the machine: programs, the BPF toolchain, kernels and the guest's image
@@ -68,10 +68,12 @@ pub(crate) enum Need {
     Busybox,
     /// The guests' disks; needs all of the above but the toolchain.
     Image,
+    /// The tools that benchmarks compare with.
+    Tools,
 }
 
 impl Need {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Programs,
         Self::BpfLinker,
         Self::RustSrc,
@@ -81,6 +83,7 @@ impl Need {
         Self::Upgrade,
         Self::Busybox,
         Self::Image,
+        Self::Tools,
     ];
 
     /// What compiles the BPF program.
@@ -106,6 +109,7 @@ impl Need {
             Self::Upgrade => "upgrade".into(),
             Self::Busybox => "busybox".into(),
             Self::Image => "guest image".into(),
+            Self::Tools => tools::TOOLS.join(" and "),
         }
     }
 
@@ -128,6 +132,7 @@ impl Need {
                 let folder = image::folder()?;
                 Ok(folder.exists().then(|| folder.display().to_string()))
             }
+            Self::Tools => Ok(tools::folder()?.exists().then(|| "from trixie".into())),
         }
     }
 
@@ -146,6 +151,7 @@ impl Need {
             Self::Upgrade => upgrade::provide(),
             Self::Busybox => busybox::provide(),
             Self::Image => image::provide(),
+            Self::Tools => tools::provide(),
         }
         .with_context(|| format!("setup of {} failed", self.name()))?;
         let what = self.present()?.with_context(|| {
@@ -160,7 +166,7 @@ impl Need {
             Self::Programs => "installing Debian packages",
             Self::BpfLinker => "cargo install, a minute or two",
             Self::RustSrc => "looking for the source of the active rustc",
-            Self::Kernel(_) | Self::Upgrade | Self::Busybox => "downloading",
+            Self::Kernel(_) | Self::Upgrade | Self::Busybox | Self::Tools => "downloading",
             Self::Image => "building, half a minute",
         }
     }

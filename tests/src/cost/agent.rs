@@ -1,0 +1,51 @@
+//! rousr's agent, started by hand in a guest without an init.
+
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+
+use crate::{Background, status};
+
+/// A running agent; ended on drop.
+pub(super) struct Agent {
+    _process: Background,
+}
+
+impl Agent {
+    /// Starts it, and waits until it watches what is held.
+    pub(super) fn start() -> anyhow::Result<Self> {
+        for folder in ["/run/rousr", "/var/lib/rousr"] {
+            fs::create_dir_all(folder).with_context(|| format!("cannot create {folder}"))?;
+        }
+        let agent = Self {
+            _process: Background::start("rousr agent 2>/run/agent.log"),
+        };
+        agent.wait_until(true)?;
+        Ok(agent)
+    }
+
+    /// Waits until its programs are attached, or no longer.
+    pub(super) fn wait_until(&self, attached: bool) -> anyhow::Result<()> {
+        let end = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < end {
+            thread::sleep(Duration::from_secs(1));
+            if fs::exists("/run/rousr/control.sock")? && is_attached() == attached {
+                // What it has still to do by itself.
+                thread::sleep(Duration::from_secs(10));
+                return Ok(());
+            }
+        }
+        bail!(
+            "the agent's programs are not {}:\n{}",
+            if attached { "attached" } else { "detached" },
+            fs::read_to_string("/run/agent.log").unwrap_or_default()
+        )
+    }
+}
+
+fn is_attached() -> bool {
+    status()["agent"]["attached"] == true
+}

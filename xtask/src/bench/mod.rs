@@ -1,0 +1,40 @@
+//! `cargo xtask bench`: what rousr costs and how quick it is, measured in guests.
+
+mod instructions;
+mod program;
+mod table;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::ValueEnum as _;
+
+use crate::lab::kernel::Kernel;
+
+/// Measure what rousr costs and how quick it is, beside what else there is
+///
+/// docs/benchmarks.md says how to read the figures.
+#[derive(clap::Subcommand)]
+pub(crate) enum Benchmark {
+    Instructions(instructions::Arguments),
+}
+
+pub(crate) fn run(benchmark: &Benchmark) -> Result<ExitCode> {
+    match benchmark {
+        Benchmark::Instructions(arguments) => instructions::run(arguments),
+    }
+}
+
+/// The kernels to measure on.
+#[derive(Clone, Debug)]
+struct Kernels(Vec<Kernel>);
+
+impl Kernels {
+    /// Reads `all`, or the name of one.
+    fn parse(name: &str) -> Result<Self, String> {
+        if name == "all" {
+            return Ok(Self(Kernel::ALL.to_vec()));
+        }
+        Ok(Self(vec![Kernel::from_str(name, false)?]))
+    }
+}
