@@ -80,8 +80,11 @@ impl Metrics {
         let wanted = gauge("seal_level_wanted", "Level wanted outside of transactions");
         let holds = gauge("holds", "Preserved inodes");
         let bytes = gauge("hold_bytes", "Disk space the holds take");
-        let attached = gauge("tracker_attached", "Whether the BPF programs are attached");
-        let watched = gauge("tracker_watched", "Inodes whose holders are counted");
+        let attached = gauge(
+            "tracker_attached",
+            "Whether programs or marks are in the kernel",
+        );
+        let watched = gauge("tracker_watched", "Inodes whose holders are watched");
         let releases = gauge("tracker_releases", "Releases the kernel side told");
         let resyncs = gauge(
             "tracker_resyncs",

@@ -23,6 +23,7 @@ use crate::{
     track::{
         Tracker, Untracked,
         bpf::{self, BpfTracker},
+        fanotify::FanotifyTracker,
     },
     transaction::HostKeeper,
 };
@@ -47,11 +48,19 @@ pub async fn run(keeper: HostKeeper, ring_bytes: u32) -> anyhow::Result<()> {
         device: keeper.volume().device.encoded(),
         ring_bytes,
     };
-    match BpfTracker::load(settings) {
-        Ok(tracker) => serve(keeper, tracker).await,
-        Err(error) => {
-            tracing::warn!("no exact tracking, holds go at the next transaction only: {error}");
-            serve(keeper, Untracked::new(error.to_string())).await
+    let no_bpf = match BpfTracker::load(settings) {
+        Ok(tracker) => return serve(keeper, tracker).await,
+        Err(error) => error.to_string(),
+    };
+    match FanotifyTracker::open(&keeper.volume().mount_point, &no_bpf) {
+        Ok(tracker) => {
+            tracing::warn!("no exact tracking, closes are told by fanotify: {no_bpf}");
+            serve(keeper, tracker).await
+        }
+        Err(no_fanotify) => {
+            let reason = format!("{no_bpf}; {no_fanotify}");
+            tracing::warn!("no tracking, holds go at the next transaction only: {reason}");
+            serve(keeper, Untracked::new(reason)).await
         }
     }
 }

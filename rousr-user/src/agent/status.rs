@@ -48,11 +48,12 @@ pub struct Status {
 pub struct AgentStatus {
     /// Its process.
     pub pid: u32,
-    /// `bpf`: exact counts; `none`: holds go at the next transaction only.
+    /// `bpf`: exact counts; `fanotify`: told of closes; `none`: holds go at the next transaction
+    /// only.
     pub tracker: String,
-    /// Whether the BPF programs are attached; they are while there is a hold.
+    /// Whether the BPF programs or the marks are in the kernel; they are while there is a hold.
     pub attached: bool,
-    /// Number of inodes whose holders are counted.
+    /// Number of inodes whose holders are watched.
     pub watched: usize,
     /// By what it hears of openings and releases: `lsm`, `fentry`, `fanotify` or empty.
     pub hooks: String,

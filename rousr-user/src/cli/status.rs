@@ -126,40 +126,39 @@ fn expectation(level: Level, wanted: Level) -> String {
 }
 
 fn agent_line(agent: Option<&AgentStatus>) -> String {
-    match agent {
-        None => "the agent is not running: holds go at the next transaction only; \
-                 start it with `systemctl start rousr`"
-            .to_owned(),
-        Some(AgentStatus {
-            pid,
-            missing: Some(missing),
-            ..
-        }) => {
-            format!(
-                "the agent (pid {pid}) has no exact tracker, holds go at the next transaction only: {missing}"
-            )
-        }
-        Some(AgentStatus {
-            pid,
-            attached,
-            watched,
-            losses,
-            hooks,
-            ..
-        }) => {
-            let attached = if *attached {
+    let Some(agent) = agent else {
+        return "the agent is not running: holds go at the next transaction only; \
+                start it with `systemctl start rousr`"
+            .to_owned();
+    };
+    let AgentStatus {
+        pid,
+        watched,
+        hooks,
+        ..
+    } = agent;
+    let losses = match agent.losses.values().sum() {
+        0_u64 => String::new(),
+        lost => format!(", {lost} events lost and answered by asking the kernel"),
+    };
+    let missing = agent.missing.as_deref().unwrap_or_default();
+    match agent.tracker.as_str() {
+        "bpf" => {
+            let attached = if agent.attached {
                 "attached"
             } else {
                 "not attached, as nothing is held"
-            };
-            let losses = match losses.values().sum() {
-                0_u64 => String::new(),
-                lost => format!(", {lost} events lost and answered by comparing with the kernel"),
             };
             format!(
                 "the agent (pid {pid}) counts exactly: BPF programs ({hooks}) {attached}, {watched} inodes watched{losses}"
             )
         }
+        "fanotify" => format!(
+            "the agent (pid {pid}) is told of closes by fanotify, {watched} inodes watched{losses}; {missing}"
+        ),
+        _ => format!(
+            "the agent (pid {pid}) has no tracker, holds go at the next transaction only: {missing}"
+        ),
     }
 }
 
@@ -219,6 +218,39 @@ fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_tracker_is_told_with_what_it_misses() {
+        let agent = |tracker: &str, missing: Option<&str>| AgentStatus {
+            pid: 7,
+            tracker: tracker.into(),
+            attached: false,
+            watched: 2,
+            losses: [("ring-full".to_owned(), 1)].into(),
+            hooks: "lsm".into(),
+            pinned: false,
+            releases: 0,
+            resyncs: 0,
+            corrections: 0,
+            missing: missing.map(Into::into),
+        };
+        let table = [
+            (agent("bpf", None), ["counts exactly", "1 events lost"]),
+            (
+                agent("fanotify", Some("inexact")),
+                ["by fanotify", "inexact"],
+            ),
+            (
+                agent("none", Some("no BPF")),
+                ["next transaction", "no BPF"],
+            ),
+        ];
+        for (agent, told) in table {
+            let line = agent_line(Some(&agent));
+            assert!(told.iter().all(|part| line.contains(part)), "{line}");
+        }
+        assert!(agent_line(None).contains("systemctl start rousr"));
+    }
 
     #[test]
     fn sizes_are_short() {

@@ -7,6 +7,7 @@
 )]
 
 pub mod clock;
+pub mod file_handle;
 pub mod lease;
 pub mod links;
 pub mod mount;

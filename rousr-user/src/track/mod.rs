@@ -4,6 +4,7 @@
 //! ([`crate::sys::lease`], and [`Truth`] where a tracker knows more).
 
 pub mod bpf;
+pub mod fanotify;
 pub mod process;
 pub mod procfs;
 mod truth;

@@ -4,14 +4,14 @@ use std::future;
 
 use super::{Health, News, Pin, TrackError, Tracker};
 
-/// Stands in where the kernel refuses the BPF programs.
+/// Stands in where the kernel refuses the BPF programs and fanotify.
 #[derive(Debug)]
 pub struct Untracked {
     reason: String,
 }
 
 impl Untracked {
-    /// Remembers why there is no exact tracker.
+    /// Remembers why there is no other tracker.
     pub fn new(reason: impl Into<String>) -> Self {
         Self {
             reason: reason.into(),

@@ -4,8 +4,10 @@ use std::{
     collections::HashMap,
     fs::{self, File},
     future,
+    io::Read as _,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -17,7 +19,10 @@ use crate::{
         fake::{Call, FakeMounts},
     },
     sys::{lease::HostLeases, links::HostLinks, mount::MountState, mountinfo::Device},
-    track::{Health, News, Pin, TrackError, Tracker, Untracked},
+    track::{
+        Health, News, Pin, TrackError, Tracker, Untracked,
+        fanotify::{FanotifyTracker, Unavailable},
+    },
 };
 
 const STREAM: &[u8] = b"VERSION 3\nDir=/\n\ndemo 1 amd64 none < 2 amd64 none /demo_2_amd64.deb\n";
@@ -350,4 +355,61 @@ fn without_a_tracker_a_hold_waits_for_the_next_transaction() {
     let next = world.keeper.finish(&mut tracker).expect("finishes");
     assert_eq!((next.level, next.kept, next.reaped), (Level::Sealed, 0, 1));
     assert!(world.holds().is_empty());
+}
+
+/// Another process that has `path` open until its input ends.
+fn holder_of(path: &Path) -> Child {
+    let mut holder = Command::new("sh")
+        .args(["-c", "exec 3<\"$0\"; echo; read _"])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("sh runs");
+    let ready = holder.stdout.as_mut().expect("is a pipe");
+    ready.read_exact(&mut [0]).expect("says that it is ready");
+    holder
+}
+
+#[tokio::test]
+async fn where_bpf_is_refused_fanotify_tells_of_the_last_close() {
+    let world = World::sealed();
+    let mut tracker = match FanotifyTracker::open(&world.keeper.volume().mount_point, "a test") {
+        Ok(tracker) => tracker,
+        Err(error @ Unavailable::Refused(_)) => return eprintln!("{error}"),
+        Err(error) => panic!("{error}"),
+    };
+    let old = inode(&world.file);
+    let mut holders = [holder_of(&world.file), holder_of(&world.file)];
+    world.keeper.begin().expect("begins");
+    world.keeper.preserve(STREAM).expect("preserves");
+    world.upgrade();
+    let finished = world.keeper.finish(&mut tracker).expect("finishes");
+    assert_eq!((finished.level, finished.kept), (Level::Sealed, 1));
+    assert_eq!((world.holds(), tracker.health().watched), (vec![old], 1));
+
+    for (left, holder) in holders.iter_mut().enumerate().rev() {
+        drop(holder.stdin.take());
+        holder.wait().expect("ends");
+        if left > 0 {
+            let news = tracker.news().await;
+            let inodes = news.releases.iter().map(|release| release.inode);
+            let early = world.keeper.reap(&mut tracker, inodes).expect("looks");
+            assert!(early.reaped.is_empty(), "{early:?}");
+        }
+    }
+    let reaped = async {
+        loop {
+            let news = tracker.news().await;
+            let inodes = news.releases.iter().map(|release| release.inode);
+            let reaping = world.keeper.reap(&mut tracker, inodes).expect("reaps");
+            if !reaping.reaped.is_empty() {
+                break reaping.reaped[0].inode;
+            }
+        }
+    };
+    let patience = std::time::Duration::from_secs(20);
+    let reaped = tokio::time::timeout(patience, reaped).await;
+    assert_eq!(reaped, Ok(old));
+    assert!(world.holds().is_empty() && tracker.health().watched == 0);
 }
