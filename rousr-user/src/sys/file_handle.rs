@@ -94,9 +94,12 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_handle_is_an_error() {
+    fn a_filesystem_without_handles_is_told() {
         let (pipe, _writer) = io::pipe().expect("a pipe");
-        let error = FileHandle::of(pipe.as_fd()).expect_err("no handle");
-        assert_eq!(error.raw_os_error(), Some(libc::EOPNOTSUPP));
+        match FileHandle::of(pipe.as_fd()) {
+            // Since Linux 6.6 every inode has one for telling it apart.
+            Ok(handle) => assert!(!handle.bytes.is_empty()),
+            Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EOPNOTSUPP)),
+        }
     }
 }
