@@ -2,6 +2,7 @@
 
 mod agent;
 mod apt;
+mod doctor;
 mod status;
 mod verify;
 
@@ -29,6 +30,8 @@ pub struct Arguments {
 enum Command {
     /// Show whether /usr is sealed, what is held and by whom, and what blocks a seal
     Status(status::Arguments),
+    /// Show which kernel features rousr has here, what it does with them, and what is wrong
+    Doctor(doctor::Arguments),
     Agent(agent::Arguments),
     Verify(verify::Arguments),
     /// What apt's hooks call; see /etc/apt/apt.conf.d/01rousr
@@ -40,6 +43,7 @@ enum Command {
 pub fn run(arguments: Arguments) -> ExitCode {
     let result = match arguments.command {
         Command::Status(arguments) => status::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Agent(arguments) => agent::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Apt(hook) => apt::run(hook),

@@ -45,6 +45,17 @@ impl Leases for HostLeases {
     }
 }
 
+/// Whether the filesystem of `fd`, open O_RDONLY, knows leases: takes one for readers and gives it
+/// back. Nobody who reads the file or runs it notices.
+///
+/// # Errors
+///
+/// EAGAIN: the file is open for writing, and another one has to be tried.
+pub fn try_out(fd: BorrowedFd<'_>) -> io::Result<()> {
+    set_lease(fd, libc::F_RDLCK)?;
+    set_lease(fd, libc::F_UNLCK)
+}
+
 fn set_lease(fd: BorrowedFd<'_>, kind: libc::c_int) -> io::Result<()> {
     // SAFETY: `fd` is open, F_SETLEASE takes an integer, and no memory is shared with the kernel.
     let result = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETLEASE, kind) };
@@ -107,6 +118,18 @@ mod tests {
             .write(true)
             .open(&file)
             .expect("opens for writing");
+    }
+
+    #[test]
+    fn a_filesystem_is_tried_out_beside_readers() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        let reader = File::open(file.path()).expect("opens");
+        let busy = try_out(reader.as_fd()).expect_err("is open for writing");
+        assert_eq!(busy.raw_os_error(), Some(libc::EAGAIN));
+        let path = file.into_temp_path();
+        let other = File::open(&path).expect("opens");
+        try_out(reader.as_fd()).expect("others may read");
+        drop(other);
     }
 
     #[test]

@@ -14,3 +14,4 @@ pub mod mount;
 pub mod mountinfo;
 pub mod readiness;
 pub mod record_lock;
+pub mod security;

@@ -78,7 +78,12 @@ impl Mounts for HostMounts {
     }
 
     fn set_mount_read_only(&self, mount: &OwnedFd, read_only: bool) -> io::Result<()> {
-        mount_setattr_read_only(mount.as_fd(), read_only)
+        let (set, clear) = if read_only {
+            (libc::MOUNT_ATTR_RDONLY, 0)
+        } else {
+            (0, libc::MOUNT_ATTR_RDONLY)
+        };
+        mount_setattr(mount.as_fd(), set, clear)
     }
 
     /// Changes this one flag: a context made by fspick changes only the flags that are set on it
@@ -86,8 +91,7 @@ impl Mounts for HostMounts {
     /// force (`btrfs_init_fs_context`, `xfs_fs_reconfigure`, `ext4_reconfigure`).
     /// <https://elixir.bootlin.com/linux/v6.12/source/fs/super.c>
     fn set_superblock_read_only(&self, mount: &OwnedFd, read_only: bool) -> io::Result<()> {
-        let flags = FsPickFlags::FSPICK_EMPTY_PATH | FsPickFlags::FSPICK_CLOEXEC;
-        let context = fspick(mount, c"", flags)?;
+        let context = pick(mount)?;
         fsconfig_set_flag(context.as_fd(), if read_only { c"ro" } else { c"rw" })?;
         Ok(fsconfig_reconfigure(context.as_fd())?)
     }
@@ -98,6 +102,31 @@ impl Mounts for HostMounts {
             | OpenTreeFlags::AT_EMPTY_PATH;
         Ok(open_tree(mount, c"", flags)?)
     }
+}
+
+impl HostMounts {
+    /// Whether the kernel lets this process change a mount's flags. Changes none.
+    ///
+    /// # Errors
+    ///
+    /// ENOSYS: it has no mount_setattr(2); EPERM: not this process.
+    pub fn try_setattr(&self, mount: &OwnedFd) -> io::Result<()> {
+        mount_setattr(mount.as_fd(), 0, 0)
+    }
+
+    /// Whether the kernel lets this process change a superblock's flags. Changes none.
+    ///
+    /// # Errors
+    ///
+    /// ENOSYS: it has no fspick(2); EPERM: not this process.
+    pub fn try_pick(&self, mount: &OwnedFd) -> io::Result<()> {
+        pick(mount).map(drop)
+    }
+}
+
+fn pick(mount: &OwnedFd) -> io::Result<OwnedFd> {
+    let flags = FsPickFlags::FSPICK_EMPTY_PATH | FsPickFlags::FSPICK_CLOEXEC;
+    Ok(fspick(mount, c"", flags)?)
 }
 
 /// The mounts of the calling thread's mount namespace, as the kernel writes them.
@@ -118,12 +147,7 @@ fn state_of(mounts: &[mountinfo::Mount], id: u64) -> Option<MountState> {
 }
 
 /// mount_setattr(2), which neither rustix nor libc wraps.
-fn mount_setattr_read_only(mount: BorrowedFd<'_>, read_only: bool) -> io::Result<()> {
-    let (attr_set, attr_clr) = if read_only {
-        (libc::MOUNT_ATTR_RDONLY, 0)
-    } else {
-        (0, libc::MOUNT_ATTR_RDONLY)
-    };
+fn mount_setattr(mount: BorrowedFd<'_>, attr_set: u64, attr_clr: u64) -> io::Result<()> {
     let attributes = libc::mount_attr {
         attr_set,
         attr_clr,

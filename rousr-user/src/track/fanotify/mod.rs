@@ -86,15 +86,7 @@ impl FanotifyTracker {
     /// Says why the kernel or the filesystem does not allow it. Must be called within a tokio
     /// runtime.
     pub fn open(volume: &Path, reason: impl Into<String>) -> Result<Self, Unavailable> {
-        let group = match Group::new(Limits::None) {
-            Err(Errno::EPERM) => Group::new(Limits::System),
-            result => result,
-        };
-        let group = group.map_err(Unavailable::Refused)?;
-        try_out(&group, volume).map_err(|why| Unavailable::Volume {
-            volume: volume.to_owned(),
-            why,
-        })?;
+        let group = group_for(volume)?;
         Self::with(group, rustix::process::getpid().as_raw_pid(), reason.into())
     }
 
@@ -245,6 +237,15 @@ impl Tracker for FanotifyTracker {
     }
 }
 
+/// Whether a tracker would work on the volume mounted at `volume`.
+///
+/// # Errors
+///
+/// Says why the kernel or the filesystem does not allow it.
+pub fn try_out(volume: &Path) -> Result<(), Unavailable> {
+    group_for(volume).map(drop)
+}
+
 async fn sleep_until(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due.into()).await,
@@ -252,8 +253,21 @@ async fn sleep_until(due: Option<Instant>) {
     }
 }
 
+fn group_for(volume: &Path) -> Result<Group, Unavailable> {
+    let group = match Group::new(Limits::None) {
+        Err(Errno::EPERM) => Group::new(Limits::System),
+        result => result,
+    };
+    let group = group.map_err(Unavailable::Refused)?;
+    try_mark(&group, volume).map_err(|why| Unavailable::Volume {
+        volume: volume.to_owned(),
+        why,
+    })?;
+    Ok(group)
+}
+
 /// Marks the volume's top, whose closes are not told since it is a directory.
-fn try_out(group: &Group, volume: &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+fn try_mark(group: &Group, volume: &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let top = openat(CWD, volume, flags, Mode::empty())?;
     FileHandle::of(top.as_fd())?;

@@ -1,0 +1,258 @@
+//! What else has to be right: fstab, the level, apt's hooks, the agent.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::choice::Choice;
+use crate::agent::client::{self, ClientError};
+use crate::agent::protocol::{Reply, Request, SOCKET};
+use crate::agent::status::AgentStatus;
+use crate::seal::{Level, fstab};
+use crate::transaction::{HostKeeper, Places};
+
+/// What apt's snippets run.
+const PROGRAM: &str = "/usr/sbin/rousr";
+
+/// apt's snippets: unsealing comes first, sealing last.
+const SNIPPETS: [&str; 2] = [
+    "/etc/apt/apt.conf.d/01rousr",
+    "/etc/apt/apt.conf.d/zz-rousr",
+];
+
+/// Whether something is right.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Verdict {
+    /// It is.
+    Well,
+    /// It is not.
+    Wrong,
+    /// It could not be told.
+    Unknown,
+}
+
+/// One thing that has to be right.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Check {
+    /// What it is about.
+    pub name: &'static str,
+    /// Whether it is right.
+    pub verdict: Verdict,
+    /// What was found.
+    pub detail: String,
+    /// What to do about it.
+    pub next: Option<String>,
+}
+
+/// Whether an agent runs.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Agent {
+    /// It answered.
+    Running(AgentStatus),
+    /// There is none.
+    NotRunning,
+    /// It could not be asked.
+    Unknown(String),
+}
+
+/// The volume that holds /usr.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Mounted {
+    /// Where it is mounted.
+    pub mount_point: PathBuf,
+    /// Whether fstab mounts it read-only; `None` where fstab does not mention it.
+    pub by_fstab: Option<bool>,
+    /// The level it has.
+    pub level: Level,
+    /// The level it should have outside of transactions.
+    pub wanted: Level,
+    /// Whether a transaction is open.
+    pub transaction: bool,
+}
+
+/// What was found on this machine.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Setting {
+    /// The volume that holds /usr, or why it cannot be looked at.
+    pub mounted: Result<Mounted, String>,
+    /// The agent.
+    pub agent: Agent,
+    /// Files that apt's hooks need, and are not there.
+    pub missing_files: Vec<PathBuf>,
+}
+
+impl Setting {
+    /// Looks at the machine.
+    pub fn read() -> Self {
+        Self {
+            mounted: Mounted::read().map_err(|error| error.to_string()),
+            agent: Agent::ask(Path::new(SOCKET)),
+            missing_files: missing_files(),
+        }
+    }
+
+    pub(super) fn volume(&self) -> Option<String> {
+        let mounted = self.mounted.as_ref().ok()?;
+        Some(mounted.mount_point.to_string_lossy().into_owned())
+    }
+
+    pub(super) fn judge(&self, choice: &Choice) -> Vec<Check> {
+        let mut checks = match &self.mounted {
+            Ok(mounted) => vec![mounted.judge_wanted(), mounted.judge_level()],
+            Err(error) => vec![check("volume", Verdict::Unknown, error)],
+        };
+        checks.push(self.judge_hooks());
+        checks.push(self.agent.judge(choice));
+        checks
+    }
+
+    fn judge_hooks(&self) -> Check {
+        if self.missing_files.is_empty() {
+            return check("apt's hooks", Verdict::Well, "installed");
+        }
+        let files: Vec<String> = self
+            .missing_files
+            .iter()
+            .map(|file| file.display().to_string())
+            .collect();
+        let missing = format!("missing: {}", files.join(", "));
+        check("apt's hooks", Verdict::Wrong, missing).then(
+            "install rousr anew; dpkg brings a removed snippet back only with --force-confmiss",
+        )
+    }
+}
+
+impl Mounted {
+    fn read() -> Result<Self, crate::transaction::Error> {
+        let places = Places::default();
+        let fstab = fs::read(&places.fstab).unwrap_or_default();
+        let keeper = HostKeeper::open(places)?;
+        let mount_point = keeper.volume().mount_point.clone();
+        Ok(Self {
+            by_fstab: fstab::read_only(&fstab, &mount_point),
+            level: keeper.level()?,
+            wanted: keeper.wanted()?,
+            transaction: keeper.record()?.is_some(),
+            mount_point,
+        })
+    }
+
+    fn judge_wanted(&self) -> Check {
+        let mount_point = self.mount_point.display();
+        let name = "read-only wanted";
+        match (self.by_fstab, self.wanted) {
+            (Some(true), _) => {
+                let detail = format!("fstab mounts {mount_point} with ro");
+                check(name, Verdict::Well, detail)
+            }
+            (_, wanted) if wanted > Level::Open => {
+                let detail = format!("{mount_point} is read-only, though fstab does not say so");
+                check(name, Verdict::Wrong, detail)
+                    .then(format!("add ro to the line of {mount_point} in /etc/fstab"))
+            }
+            _ if self.mount_point == Path::new("/") => {
+                check(name, Verdict::Wrong, "/usr is no filesystem of its own")
+                    .then("rousr has nothing to do here: it keeps a read-only filesystem so")
+            }
+            _ => {
+                let detail = format!("nothing says that {mount_point} is to be read-only");
+                check(name, Verdict::Wrong, detail)
+                    .then(format!("add ro to the line of {mount_point} in /etc/fstab"))
+            }
+        }
+    }
+
+    fn judge_level(&self) -> Check {
+        let detail = format!("{} is {}", self.mount_point.display(), self.level);
+        if self.transaction {
+            return check(
+                "level",
+                Verdict::Well,
+                format!("{detail}, a transaction is open"),
+            );
+        }
+        if self.level >= self.wanted {
+            return check("level", Verdict::Well, detail);
+        }
+        let detail = format!("{detail}, wanted is {}", self.wanted);
+        check("level", Verdict::Wrong, detail).then("`rousr status` names what blocks")
+    }
+}
+
+impl Agent {
+    fn ask(socket: &Path) -> Self {
+        match client::call(socket, Request::Status, b"") {
+            Ok(Reply::Status(status)) => match status.agent {
+                Some(agent) => Self::Running(agent),
+                None => Self::Unknown("it does not tell of itself".to_owned()),
+            },
+            Ok(Reply::Error(error)) => Self::Unknown(error),
+            Ok(Reply::Done(_) | Reply::Verified(_)) => {
+                Self::Unknown("it answered another question".to_owned())
+            }
+            Err(ClientError::NotRunning) => Self::NotRunning,
+            Err(error) => Self::Unknown(error.to_string()),
+        }
+    }
+
+    fn judge(&self, choice: &Choice) -> Check {
+        let name = "agent";
+        let status = match self {
+            Self::Running(status) => status,
+            Self::NotRunning => {
+                return check(name, Verdict::Wrong, "not running")
+                    .then("`systemctl enable --now rousr`");
+            }
+            Self::Unknown(why) => return check(name, Verdict::Unknown, why),
+        };
+        let AgentStatus {
+            pid,
+            tracker,
+            hooks,
+            watched,
+            ..
+        } = status;
+        let lost: u64 = status.losses.values().sum();
+        let detail = format!(
+            "pid {pid}, tracker {tracker} ({hooks}), {watched} inodes watched, {lost} events lost"
+        );
+        if choice.is_met_by(tracker, hooks) {
+            return check(name, Verdict::Well, detail);
+        }
+        let best = choice.tracker.as_str();
+        let why = status.missing.as_deref().unwrap_or("no reason given");
+        let detail = format!("{detail}; it could have {best}: {why}");
+        check(name, Verdict::Wrong, detail).then("`systemctl restart rousr`, and see its log")
+    }
+}
+
+impl Check {
+    fn then(mut self, next: impl Into<String>) -> Self {
+        self.next = Some(next.into());
+        self
+    }
+}
+
+fn check(name: &'static str, verdict: Verdict, detail: impl Into<String>) -> Check {
+    Check {
+        name,
+        verdict,
+        detail: detail.into(),
+        next: None,
+    }
+}
+
+fn missing_files() -> Vec<PathBuf> {
+    let runs =
+        |path: &Path| fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o111 != 0);
+    let mut missing: Vec<PathBuf> = SNIPPETS.iter().map(PathBuf::from).collect();
+    missing.retain(|snippet| !snippet.exists());
+    if !runs(Path::new(PROGRAM)) {
+        missing.push(PROGRAM.into());
+    }
+    missing
+}
