@@ -212,7 +212,7 @@ missing  BPF as a security module  5.7     bpf is not active
          lost: hooks that are never skipped: fentry's can be, and all is counted anew then
 found    BPF at function entry     5.5     a tracing program is accepted
 unknown  no confidential lockdown  5.4     no file
-         may be lost: what BPF programs read of the kernel's memory by helpers
+         may be lost: exact counts: BPF programs may not read the kernel's memory
 
 tracker: bpf, hooks: fentry security_file_open, security_file_free
   since bpf is not active

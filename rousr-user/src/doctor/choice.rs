@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::feature::{Feature, Finding, Findings, State};
-use super::modules::Modules;
+use crate::track::modules::Modules;
 
 /// A tracker.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -98,7 +98,11 @@ const FOR_BPF: [Feature; 5] = [
 ];
 
 pub(super) fn choose(findings: &Findings, modules: Option<&Modules>) -> Choice {
-    if let Some(obstacle) = obstacle(findings, &FOR_BPF) {
+    // Where it cannot be told it is hardly there: it has to be asked for.
+    let locked = findings
+        .of(Feature::Lockdown)
+        .filter(|lockdown| lockdown.state == State::Missing);
+    if let Some(obstacle) = locked.or_else(|| obstacle(findings, &FOR_BPF)) {
         return without_bpf(findings, obstacle, explain(obstacle));
     }
     let Some(lsm) = obstacle(findings, &[Feature::BpfLsm]) else {
@@ -147,7 +151,7 @@ fn without_bpf(findings: &Findings, obstacle: &Finding, why: String) -> Choice {
     if obstacle.state == State::Unknown {
         return unknown(obstacle);
     }
-    let next = Some(advice(findings, obstacle.feature).to_owned());
+    let next = Some(advice(obstacle.feature).to_owned());
     if findings.has(Feature::Fanotify) {
         return Choice {
             tracker: Kind::Fanotify,
@@ -180,15 +184,10 @@ fn explain(obstacle: &Finding) -> String {
     format!("{}: {}", obstacle.name, obstacle.how)
 }
 
-fn advice(findings: &Findings, missing: Feature) -> &'static str {
-    let locked = |finding: &Finding| finding.state == State::Missing;
+fn advice(missing: Feature) -> &'static str {
     match missing {
         Feature::Btf => "boot a kernel built with CONFIG_DEBUG_INFO_BTF",
-        Feature::Bpf | Feature::RingBuffer | Feature::Fentry
-            if findings.of(Feature::Lockdown).is_some_and(locked) =>
-        {
-            "boot without lockdown=confidentiality"
-        }
+        Feature::Lockdown => "boot without lockdown=confidentiality",
         Feature::Bpf | Feature::RingBuffer | Feature::Fentry => {
             "run it outside of the container, or boot a kernel that allows BPF, as Debian's do"
         }

@@ -141,7 +141,7 @@ impl Feature {
             Self::Lockdown => (
                 "no confidential lockdown",
                 "5.4",
-                "what BPF programs read of the kernel's memory by helpers",
+                "exact counts: BPF programs may not read the kernel's memory",
             ),
             Self::Membarrier => (
                 "membarrier, global",
@@ -176,7 +176,7 @@ impl Feature {
             Self::Securityfs => (
                 "securityfs mounted",
                 "2.6.14",
-                "the list of security modules, from which the agent chooses its hooks",
+                "how far the kernel is locked down, and before Linux 6.8 which hooks BPF can use",
             ),
             Self::Cgroup2 => (
                 "control groups, version 2",

@@ -7,7 +7,6 @@
 mod choice;
 mod feature;
 mod lockdown;
-mod modules;
 mod probe;
 mod setting;
 
@@ -16,9 +15,10 @@ mod tests;
 
 use serde::Serialize;
 
+use crate::track::modules::Modules;
+
 pub use choice::{Choice, Hooks, Kind};
 pub use feature::{Answer, Feature, Finding, Findings, State};
-pub use modules::Modules;
 pub use probe::HostProbes;
 pub use setting::{Agent, Check, Mounted, Setting, Verdict};
 

@@ -15,10 +15,9 @@ use rustix::thread::{MembarrierQuery, membarrier_query};
 use super::Probes;
 use super::feature::{Answer, Feature, State};
 use super::lockdown::{self, Lockdown};
-use super::modules::Modules;
+use crate::sys::lease;
 use crate::sys::mount::{HostMounts, Mounts as _};
-use crate::sys::{lease, security};
-use crate::track::fanotify;
+use crate::track::{fanotify, modules::Modules};
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 const SECURITYFS: &str = "/sys/kernel/security";
@@ -39,29 +38,17 @@ pub struct HostProbes {
     /// Without it most refusals say nothing.
     root: bool,
     btf: Result<Btf, String>,
-    modules: Option<Modules>,
-    modules_by: &'static str,
+    modules: Result<Modules, String>,
 }
 
 impl HostProbes {
     /// Prepares to ask about the volume mounted at `volume`.
     pub fn new(volume: &Path) -> Self {
-        let listed = fs::read(Path::new(SECURITYFS).join("lsm")).ok();
-        let (modules, modules_by) = match listed {
-            Some(text) => (Some(Modules::parse(&text)), "/sys/kernel/security/lsm"),
-            None => (
-                security::active()
-                    .ok()
-                    .map(|numbers| Modules::from_numbers(&numbers)),
-                "lsm_list_modules(2)",
-            ),
-        };
         Self {
             volume: volume.to_owned(),
             root: rustix::process::geteuid().is_root(),
             btf: Btf::from_file(BTF).map_err(|error| error.to_string()),
-            modules,
-            modules_by,
+            modules: Modules::active().map_err(|error| error.to_string()),
         }
     }
 
@@ -125,13 +112,13 @@ impl HostProbes {
     }
 
     fn bpf_lsm(&self) -> Answer {
-        let Some(modules) = &self.modules else {
-            return Answer::unknown("the active security modules cannot be listed");
+        let modules = match &self.modules {
+            Ok(modules) => modules,
+            Err(error) => return Answer::unknown(error),
         };
         if !modules.has("bpf") {
             return Answer::missing(format!(
-                "bpf is not among the active security modules ({modules}, by {})",
-                self.modules_by
+                "bpf is not among the active security modules ({modules})"
             ));
         }
         let program = || self.program("security", ProgramType::Lsm(LsmAttachType::Mac));
@@ -150,7 +137,7 @@ impl HostProbes {
             };
         }
         match &self.modules {
-            Some(modules) if !modules.has("lockdown") => {
+            Ok(modules) if !modules.has("lockdown") => {
                 Answer::found(format!("not among the active modules ({modules})"))
             }
             _ => Answer::unknown(format!("{} cannot be read", file.display())),
@@ -233,7 +220,7 @@ impl Probes for HostProbes {
     }
 
     fn modules(&self) -> Option<&Modules> {
-        self.modules.as_ref()
+        self.modules.as_ref().ok()
     }
 
     fn probe(&self, feature: Feature) -> Answer {

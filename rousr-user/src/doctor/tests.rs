@@ -16,7 +16,7 @@ impl Fake {
     fn new(active: &str) -> Self {
         Self {
             answers: HashMap::new(),
-            modules: Some(Modules::parse(active.as_bytes())),
+            modules: Some(Modules::named(active)),
         }
     }
 
@@ -173,7 +173,9 @@ fn what_could_not_be_tried_is_neither_there_nor_missing() {
 #[test]
 fn lockdown_explains_a_refusal() {
     let fake = Fake::new("lockdown,bpf").without(&[Feature::Bpf, Feature::Lockdown]);
-    let next = diagnose(&fake, &well("fanotify")).tracker.next;
+    let choice = diagnose(&fake, &well("fanotify")).tracker;
+    assert_eq!(choice.tracker, Kind::Fanotify);
+    let next = choice.next;
     assert_eq!(
         next.as_deref(),
         Some("boot without lockdown=confidentiality")

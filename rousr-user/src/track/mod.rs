@@ -5,6 +5,7 @@
 
 pub mod bpf;
 pub mod fanotify;
+pub mod modules;
 pub mod process;
 pub mod procfs;
 mod truth;

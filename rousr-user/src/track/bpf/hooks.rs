@@ -2,8 +2,7 @@
 
 use rousr_ebpf::names;
 
-/// The active security modules, one line, separated by commas.
-const ACTIVE_LSMS: &str = "/sys/kernel/security/lsm";
+use crate::track::modules::Modules;
 
 /// A way to hear of every opening and release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,19 +18,17 @@ impl Hooks {
     /// The better ones that the running kernel has. Without bpf among the active security modules
     /// its hooks load and are never called.
     pub(super) fn of_this_kernel() -> Self {
-        match std::fs::read_to_string(ACTIVE_LSMS) {
-            Ok(active) => Self::of(active.trim()),
+        match Modules::active() {
+            Ok(active) => Self::of(&active),
             Err(error) => {
-                tracing::warn!(
-                    "cannot read {ACTIVE_LSMS}: {error}; mount securityfs on /sys/kernel/security"
-                );
+                tracing::warn!("cannot tell the active security modules: {error}");
                 Self::Fentry
             }
         }
     }
 
-    fn of(active: &str) -> Self {
-        if active.split(',').any(|name| name == "bpf") {
+    fn of(active: &Modules) -> Self {
+        if active.has("bpf") {
             Self::Lsm
         } else {
             Self::Fentry
@@ -62,10 +59,14 @@ mod tests {
     #[test]
     fn security_hooks_need_bpf_among_the_active_modules() {
         for active in ["bpf", "lockdown,capability,bpf,ima", "capability,bpf"] {
-            assert_eq!(Hooks::of(active), Hooks::Lsm, "{active}");
+            assert_eq!(Hooks::of(&Modules::named(active)), Hooks::Lsm, "{active}");
         }
         for active in ["", "lockdown,capability,yama,apparmor", "bpfilter"] {
-            assert_eq!(Hooks::of(active), Hooks::Fentry, "{active}");
+            assert_eq!(
+                Hooks::of(&Modules::named(active)),
+                Hooks::Fentry,
+                "{active}"
+            );
         }
     }
 }

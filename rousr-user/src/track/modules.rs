@@ -1,6 +1,11 @@
 //! The active security modules.
 
-use std::fmt;
+use std::{fmt, fs, io};
+
+use crate::sys::security;
+
+/// One line, separated by commas; there where securityfs is mounted.
+const LIST: &str = "/sys/kernel/security/lsm";
 
 /// The active security modules, in the order in which they are asked.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -27,8 +32,26 @@ const NAMES: [&str; 14] = [
 ];
 
 impl Modules {
-    /// From /sys/kernel/security/lsm: one line, separated by commas.
-    pub fn parse(text: &[u8]) -> Self {
+    /// Those of the running kernel.
+    ///
+    /// # Errors
+    ///
+    /// Fails where securityfs is not mounted and Linux is older than 6.8.
+    pub fn active() -> io::Result<Self> {
+        match fs::read(LIST) {
+            Ok(text) => Ok(Self::parse(&text)),
+            Err(unread) => match security::active() {
+                Ok(numbers) => Ok(Self::from_numbers(&numbers)),
+                Err(_) => Err(io::Error::new(
+                    unread.kind(),
+                    format!("{LIST}: {unread}; mount securityfs on /sys/kernel/security"),
+                )),
+            },
+        }
+    }
+
+    /// From the list in securityfs.
+    fn parse(text: &[u8]) -> Self {
         let names = text
             .trim_ascii()
             .split(|&byte| byte == b',')
@@ -38,7 +61,7 @@ impl Modules {
     }
 
     /// From lsm_list_modules(2). A number that this program does not know stands for itself.
-    pub fn from_numbers(numbers: &[u64]) -> Self {
+    fn from_numbers(numbers: &[u64]) -> Self {
         let name = |&number: &u64| {
             let known = number
                 .checked_sub(NUMBERED_FROM)
@@ -46,6 +69,12 @@ impl Modules {
             known.map_or_else(|| number.to_string(), |&name| name.to_owned())
         };
         Self(numbers.iter().map(name).collect())
+    }
+
+    /// As the list in securityfs has them.
+    #[cfg(test)]
+    pub(crate) fn named(names: &str) -> Self {
+        Self::parse(names.as_bytes())
     }
 
     /// Whether one is active.
@@ -89,7 +118,7 @@ mod tests {
     #[test]
     fn names_are_compared_whole() {
         for text in ["", "bpfilter", "not-bpf,apparmor"] {
-            assert!(!Modules::parse(text.as_bytes()).has("bpf"), "{text}");
+            assert!(!Modules::named(text).has("bpf"), "{text}");
         }
     }
 
@@ -101,7 +130,7 @@ mod tests {
             ("", "lsm=bpf"),
         ];
         for (active, option) in cases {
-            let modules = Modules::parse(active.as_bytes());
+            let modules = Modules::named(active);
             assert_eq!(modules.boot_option_with_bpf(), option, "{active}");
         }
     }
