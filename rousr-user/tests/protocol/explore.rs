@@ -1,0 +1,154 @@
+//! The protocol as a model that stateright explores, and what must hold in it.
+
+use stateright::{Checker as _, HasDiscoveries, Model, Path, Property};
+
+use crate::{
+    rules::Protocol,
+    state::{Agent, Aim, CPUS, Cpu, Fault, File, INODES, News, SLOTS, State, Work},
+    step::Step,
+};
+
+pub(crate) const IN_USE: &str = "no hold goes while its inode is in use";
+pub(crate) const MISSED: &str = "no unused hold stays while nobody is to wake the agent";
+pub(crate) const EXACT: &str = "counts are exact when all is quiet";
+pub(crate) const BELOW: &str = "no count goes below zero";
+pub(crate) const STALE: &str = "FILES holds no dead file when all is quiet";
+pub(crate) const CLEAN: &str = "the end is as the beginning";
+pub(crate) const REACHED: &str = "all holds can go";
+
+impl Model for Protocol {
+    type State = State;
+    type Action = Step;
+
+    fn init_states(&self) -> Vec<State> {
+        vec![State {
+            named: [true; INODES],
+            files: [File::default(); SLOTS],
+            readers: [0; INODES],
+            watched: [None; INODES],
+            entries: [None; SLOTS],
+            records: 0,
+            news: [News::Nothing; INODES],
+            losses: 0,
+            misses: 0,
+            births: 0,
+            deaths: 0,
+            cpus: [Cpu::default(); CPUS],
+            agent: Agent {
+                at: Work::Replace,
+                generation: 0,
+                aim: Aim::Rewatch,
+                todo: [News::Nothing; INODES],
+                armed: [false; INODES],
+                losses_seen: 0,
+                misses_seen: 0,
+            },
+            reaped: [false; INODES],
+            left: self.bounds.left,
+            fault: None,
+        }]
+    }
+
+    fn actions(&self, state: &State, steps: &mut Vec<Step>) {
+        if state.fault.is_none() {
+            self.task_steps(state, steps);
+            self.agent_steps(state, steps);
+        }
+    }
+
+    fn next_state(&self, state: &State, step: Step) -> Option<State> {
+        let mut next = *state;
+        match step {
+            Step::Task(cpu, deed) => self.task_step(&mut next, cpu, deed),
+            Step::Program(cpu, _, luck) => self.program_step(&mut next, cpu, luck),
+            Step::Agent(work) => self.work(&mut next, work),
+            Step::Wake => self.wake(&mut next),
+            Step::Timer => Self::timer(&mut next),
+            Step::Watch => Self::watch(&mut next),
+            Step::Unwatch(inode) => self.unwatch(&mut next, inode),
+            Step::Kill => Self::kill(&mut next),
+            Step::Start => self.start(&mut next),
+        }
+        // The tasks are alike.
+        next.cpus[..2].sort_unstable();
+        Some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always(IN_USE, |_, state: &State| {
+                state.fault != Some(Fault::Premature)
+            }),
+            Property::always(BELOW, |_, state: &State| {
+                state.fault != Some(Fault::BelowZero)
+            }),
+            Property::always(MISSED, Self::misses_no_reap),
+            Property::always(EXACT, Self::is_exact),
+            Property::always(STALE, |_, state: &State| {
+                !state.is_settled() || state.entries_are_live()
+            }),
+            Property::always(CLEAN, |_, state: &State| {
+                state.agent.at != Work::Done || state.is_clean()
+            }),
+            Property::sometimes(REACHED, |_, state: &State| state.agent.at == Work::Done),
+        ]
+    }
+}
+
+impl Protocol {
+    fn misses_no_reap(&self, state: &State) -> bool {
+        if !state.is_quiet() || self.is_timer_set(state) {
+            return true;
+        }
+        self.inodes()
+            .all(|inode| !state.is_held(inode) || !state.is_unused(inode))
+    }
+
+    fn is_exact(&self, state: &State) -> bool {
+        !state.is_settled() || self.inodes().all(|inode| state.is_exact(inode))
+    }
+
+    /// Explores every interleaving: all properties hold.
+    pub(crate) fn holds(self) {
+        let checker = self.checker().spawn_bfs().join();
+        println!("{} states", checker.unique_state_count());
+        for (property, path) in checker.discoveries() {
+            assert!(property == REACHED, "violated: {property}\n{}", tell(path));
+        }
+        checker.assert_any_discovery(REACHED);
+    }
+
+    /// Explores every interleaving: this property holds, whatever others do.
+    pub(crate) fn keeps_at_least(self, property: &'static str) {
+        let checker = self.checker().spawn_bfs().join();
+        println!("{} states", checker.unique_state_count());
+        if let Some(path) = checker.discovery(property) {
+            panic!("violated: {property}\n{}", tell(path));
+        }
+    }
+
+    /// Finds a shortest way to violate the property, and tells it.
+    pub(crate) fn violates(self, property: &'static str) {
+        let checker = self
+            .checker()
+            .finish_when(HasDiscoveries::AnyOf([property].into()))
+            .spawn_bfs()
+            .join();
+        println!("{} states", checker.unique_state_count());
+        let path = checker.discovery(property);
+        println!("violated: {property}\n{}", tell(path.expect(property)));
+    }
+}
+
+/// A trace, one step a line, with what it left behind.
+fn tell(path: Path<State, Step>) -> String {
+    let mut told = String::new();
+    let mut before: Option<Step> = None;
+    for (state, step) in path.into_vec() {
+        if let Some(step) = before {
+            told += &format!("  {:56} {state}\n", step.to_string());
+        }
+        before = step;
+    }
+    told
+}

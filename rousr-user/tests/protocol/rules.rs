@@ -1,0 +1,183 @@
+//! The rules the protocol rests on, and the bounds of one exploration.
+
+use crate::state::{INODES, Inode, Left};
+
+/// A rule that a test can break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// The program for deaths is attached before the one for births.
+    DeathsAttachedFirst,
+    /// The iterators run once both programs are attached.
+    SeedAfterAttach,
+    /// `FILES` takes each address once.
+    EachFileOnce,
+    /// The death of a file whose open failed, with `f_inode` gone, is found by the file's address.
+    FailedOpenByAddress,
+    /// And one that was never counted by its `f_mapping`.
+    FailedOpenByMapping,
+    /// A death takes off only what was counted.
+    OnlyFoundTakenOff,
+    /// A death takes off the inode that `FILES` names.
+    StoredInodeTakenOff,
+    /// The death of a file that was not counted wakes the agent.
+    UncountedDeathTold,
+    /// A death also tells when the kernel's own counter is zero.
+    KernelZeroTold,
+    /// The agent's own descriptor is left out of the kernel's counter.
+    OwnProbeLeftOut,
+    /// The death of an `O_PATH` file tells when the count is zero.
+    PathDeathTold,
+    /// A program sends once more after it has counted a loss.
+    SendAfterLoss,
+    /// The agent notes the loss counters before it counts anew, not after.
+    LossNotedFirst,
+    /// Running hooks are waited for before `FILES` is purged.
+    WaitBeforePurge,
+    /// `FILES` is purged before an inode is entered.
+    PurgeBeforeInsert,
+    /// `FILES` is purged when the last inode is left.
+    PurgeAfterDelete,
+    /// `FILES` is only purged, as a whole, while no inode is entered.
+    PurgeOnlyUnwatched,
+    /// A new agent runs the iterators again.
+    SeedAfterStart,
+    /// And counts anew where `FILES` names an inode that is not watched.
+    FilesReadAtStart,
+    /// Every hold is looked at after a pass of the iterators.
+    LookAfterSeed,
+    /// Besides the lease, the dentry's references are asked.
+    ReferencesAsked,
+    /// A hold that was in use though nobody was counted is looked at again.
+    LookedAtAgain,
+    /// The skips of programs are read by a timer as well.
+    MissesOnTimer,
+}
+
+/// How far one exploration goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Inodes that are held.
+    pub(crate) inodes: Inode,
+    /// Records the ring has room for.
+    pub(crate) ring: u8,
+    /// A new agent keeps the counts it finds.
+    pub(crate) keep: bool,
+    /// How often what may happen.
+    pub(crate) left: Left,
+}
+
+impl Bounds {
+    /// One inode, no accidents.
+    pub(crate) const CALM: Self = Self {
+        inodes: 1,
+        ring: 2,
+        keep: false,
+        left: Left {
+            opens: 2,
+            path_opens: 0,
+            lookups: 0,
+            failures: 0,
+            sends: 0,
+            full_maps: 0,
+            skips: 0,
+            kills: 0,
+            unwatches: 0,
+            watches: 0,
+        },
+    };
+}
+
+impl Bounds {
+    pub(crate) const fn opens(mut self, times: u8) -> Self {
+        self.left.opens = times;
+        self
+    }
+
+    pub(crate) const fn paths(mut self, times: u8) -> Self {
+        self.left.path_opens = times;
+        self
+    }
+
+    pub(crate) const fn looking_up(mut self, times: u8) -> Self {
+        self.left.lookups = times;
+        self
+    }
+
+    pub(crate) const fn failing(mut self, times: u8) -> Self {
+        self.left.failures = times;
+        self
+    }
+
+    pub(crate) const fn sends(mut self, times: u8) -> Self {
+        self.left.sends = times;
+        self
+    }
+
+    pub(crate) const fn full_maps(mut self, times: u8) -> Self {
+        self.left.full_maps = times;
+        self
+    }
+
+    pub(crate) const fn skipping(mut self, times: u8) -> Self {
+        self.left.skips = times;
+        self
+    }
+
+    pub(crate) const fn kills(mut self, times: u8) -> Self {
+        self.left.kills = times;
+        self
+    }
+
+    pub(crate) const fn unwatching(mut self, times: u8) -> Self {
+        self.left.unwatches = times;
+        self
+    }
+
+    pub(crate) const fn ring(mut self, records: u8) -> Self {
+        self.ring = records;
+        self
+    }
+
+    pub(crate) const fn keep(mut self) -> Self {
+        self.keep = true;
+        self
+    }
+
+    /// The second inode's hold comes later.
+    pub(crate) const fn one_by_one(mut self) -> Self {
+        self.inodes = 2;
+        self.left.watches = 1;
+        self
+    }
+
+    pub(crate) const fn two_inodes(mut self) -> Self {
+        self.inodes = 2;
+        self
+    }
+}
+
+/// The protocol, with or without all its rules.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Protocol {
+    pub(crate) bounds: Bounds,
+    broken: u32,
+}
+
+impl Protocol {
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        Self { bounds, broken: 0 }
+    }
+
+    pub(crate) fn without(mut self, rule: Rule) -> Self {
+        self.broken |= 1 << rule as u32;
+        self
+    }
+
+    pub(crate) fn keeps(&self, rule: Rule) -> bool {
+        self.broken & (1 << rule as u32) == 0
+    }
+
+    pub(crate) fn inodes(&self) -> impl Iterator<Item = Inode> + use<> {
+        0..self.bounds.inodes.min(INODES as Inode)
+    }
+}
