@@ -118,11 +118,14 @@ impl Protocol {
         state.agent.generation = 1;
         state.agent.losses_seen = state.losses;
         state.agent.misses_seen = state.misses;
-        state.agent.at = if self.inodes().any(|inode| state.is_held(inode)) {
+        if !self.inodes().any(|inode| state.is_held(inode)) {
+            (state.agent.aim, state.agent.at) = (Aim::End, Work::Delete(0));
+            return;
+        }
+        state.agent.at = if self.keeps(Rule::OldDroppedLast) {
             self.first_program()
         } else {
-            state.agent.aim = Aim::End;
-            Work::Delete(0)
+            Work::DropOldBirths
         };
     }
 
@@ -143,18 +146,28 @@ impl Protocol {
             }
             Work::PinDeaths if self.keeps(Rule::DeathsAttachedFirst) => Work::AttachBirths,
             Work::PinBirths if !self.keeps(Rule::DeathsAttachedFirst) => Work::AttachDeaths,
-            Work::PinDeaths | Work::PinBirths if state.agent.generation > 0 => Work::DropOldBirths,
+            Work::PinDeaths | Work::PinBirths if state.agent.generation > 0 => {
+                if self.keeps(Rule::OldDroppedLast) {
+                    Work::DropOldBirths
+                } else {
+                    self.take_over(state)
+                }
+            }
             Work::PinDeaths | Work::PinBirths if self.keeps(Rule::SeedAfterAttach) => {
                 Work::Visit(0)
             }
             Work::PinDeaths | Work::PinBirths => self.seeded(state),
             Work::DropOldBirths => {
-                state.births = own(state);
+                state.births &= own(state);
                 Work::DropOldDeaths
             }
             Work::DropOldDeaths => {
-                state.deaths = own(state);
-                self.take_over(state)
+                state.deaths &= own(state);
+                if self.keeps(Rule::OldDroppedLast) {
+                    self.take_over(state)
+                } else {
+                    self.first_program()
+                }
             }
             Work::Delete(inode) => self.delete(state, inode),
             Work::DetachBirths => {

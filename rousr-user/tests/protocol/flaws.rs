@@ -153,6 +153,14 @@ fn counts_kept_from_an_agent_killed_while_it_seeded_are_too_low() {
         .violates(EXACT);
 }
 
+/// Files die in the gap.
+#[test]
+fn counts_kept_over_a_gap_between_the_programs_are_too_high() {
+    Protocol::new(CALM.kills(1).keep())
+        .without(Rule::OldDroppedLast)
+        .violates(EXACT);
+}
+
 #[test]
 fn what_died_before_the_attach_is_missed_without_a_look() {
     Protocol::new(CALM)

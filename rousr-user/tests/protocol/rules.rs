@@ -39,6 +39,8 @@ pub(crate) enum Rule {
     PurgeAfterDelete,
     /// `FILES` is only purged, as a whole, while no inode is entered.
     PurgeOnlyUnwatched,
+    /// A new agent attaches its programs before it drops those it finds.
+    OldDroppedLast,
     /// A new agent runs the iterators again.
     SeedAfterStart,
     /// And counts anew where `FILES` names an inode that is not watched.

@@ -60,22 +60,20 @@ impl State {
         both.all(|(entry, file)| entry.is_none() || file.live && *entry == Some(file.inode))
     }
 
-    /// The count is that of the entries, and every file a task shows is entered, but for those
-    /// that were dark when the iterators came by.
+    /// The count is that of the entries. With the files that were out of reach when the iterators
+    /// came by it is the kernel's: every other file is counted.
     pub(crate) fn is_exact(&self, inode: Inode) -> bool {
         let Some(count) = self.watched[usize::from(inode)] else {
             return true;
         };
-        let entered = self
-            .entries
-            .iter()
-            .filter(|&&entry| entry == Some(inode))
-            .count();
-        let seen = |(entry, file): (&Option<Inode>, &File)| {
-            let counts = file.live && file.inode == inode && !file.path;
-            !counts || *entry == Some(inode) || file.dark
+        let of_inode = |entry: &&Option<Inode>| **entry == Some(inode);
+        let entered = self.entries.iter().filter(of_inode).count();
+        let is_dark = |(entry, file): &(&Option<Inode>, &File)| {
+            file.live && file.dark && file.inode == inode && entry.is_none()
         };
-        usize::try_from(count) == Ok(entered) && self.entries.iter().zip(&self.files).all(seen)
+        let dark = self.entries.iter().zip(&self.files).filter(is_dark).count();
+        let readers = usize::from(self.readers[usize::from(inode)]);
+        usize::try_from(count) == Ok(entered) && entered + dark == readers
     }
 }
 
