@@ -3,9 +3,8 @@
 use crate::{
     look::close,
     rules::{Protocol, Rule},
-    state::{AGENT, Aim, INODES, Inode, News, Place, State, Work},
+    state::{AGENT, INODES, Inode, News, Place, Stage, State, Work},
     step::Step,
-    tasks::put,
 };
 
 impl Protocol {
@@ -23,26 +22,28 @@ impl Protocol {
                 return;
             }
             Work::Dead => return steps.push(Step::Start),
-            Work::Wait => {
-                if state.records > 0 {
-                    steps.push(Step::Wake);
-                }
-                if self.is_timer_set(state) {
-                    steps.push(Step::Timer);
-                }
-                if state.left.unwatches > 0 {
-                    let held = self.inodes().filter(|&inode| state.is_held(inode));
-                    steps.extend(held.map(Step::Unwatch));
-                }
-                if state.left.watches > 0 {
-                    steps.push(Step::Watch);
-                }
-            }
+            Work::Wait => self.waiting_steps(state, steps),
             Work::EndWait if state.cpus.iter().any(|cpu| cpu.awaited) => {}
             _ => steps.push(Step::Agent(at)),
         }
         if state.left.kills > 0 && !matches!(at, Work::Replace | Work::Leave(_)) {
             steps.push(Step::Kill);
+        }
+    }
+
+    fn waiting_steps(&self, state: &State, steps: &mut Vec<Step>) {
+        if state.records > 0 {
+            steps.push(Step::Wake);
+        }
+        if self.is_timer_set(state) {
+            steps.push(Step::Timer);
+        }
+        if state.left.unwatches > 0 {
+            let held = self.inodes().filter(|&inode| state.is_held(inode));
+            steps.extend(held.map(Step::Unwatch));
+        }
+        if state.left.watches > 0 {
+            steps.push(Step::Watch);
         }
     }
 
@@ -52,65 +53,52 @@ impl Protocol {
         missed && self.keeps(Rule::MissesOnTimer) || state.agent.armed.contains(&true)
     }
 
-    pub(crate) fn wake(&self, state: &mut State) {
-        for inode in self.inodes().map(usize::from) {
-            if state.news[inode] != News::Nothing {
-                state.agent.todo[inode] = state.news[inode];
-            }
+    pub(crate) fn wake(state: &mut State) {
+        for inode in 0..INODES {
+            let doubtful = state.news[inode] == News::Doubtful && state.watched[inode] != Some(0);
+            state.agent.unsure[inode] = doubtful;
+            state.agent.todo[inode] = state.news[inode] != News::Nothing;
         }
         state.news = [News::Nothing; INODES];
         state.records = 0;
-        state.agent.at = Work::ReadLosses;
+        state.agent.stage = Stage::Records;
+        state.agent.at = Work::Compare(0);
     }
 
     pub(crate) fn timer(state: &mut State) {
-        for (todo, armed) in state.agent.todo.iter_mut().zip(state.agent.armed) {
-            if armed {
-                *todo = News::Counted;
-            }
-        }
+        state.agent.todo = state.agent.armed;
+        state.agent.stage = Stage::Records;
         state.agent.at = Work::ReadLosses;
     }
 
     /// dpkg has replaced one more file.
-    pub(crate) fn watch(state: &mut State) {
+    pub(crate) fn watch(&self, state: &mut State) {
         state.left.watches -= 1;
         state.named = [false; INODES];
-        state.agent.at = Work::Insert(0);
+        state.agent.at = self.enter_held(state);
     }
 
-    pub(crate) fn unwatch(&self, state: &mut State, inode: Inode) {
+    /// The hold's inode has another name: the hold goes though it may be in use.
+    pub(crate) fn unwatch(state: &mut State, inode: Inode) {
         state.left.unwatches -= 1;
-        state.agent.at = self.leave(state, inode);
-        if state.agent.aim != Aim::End && self.keeps(Rule::PurgeOnlyUnwatched) {
-            // A birth may stand between `FILES` and the count: zero says nothing.
-            (state.agent.aim, state.agent.at) = (Aim::Rewatch, Work::Delete(0));
-        }
-    }
-
-    fn read_losses(state: &mut State) -> Work {
-        let agent = &mut state.agent;
-        if (agent.losses_seen, agent.misses_seen) == (state.losses, state.misses) {
-            return Work::Look(0);
-        }
-        (agent.losses_seen, agent.misses_seen) = (state.losses, state.misses);
-        agent.aim = Aim::Rewatch;
-        Work::Delete(0)
+        state.agent.at = forget(state, inode);
     }
 
     /// The kernel closes what the agent had open. What is pinned stays.
     pub(crate) fn kill(state: &mut State) {
         state.left.kills -= 1;
+        if let Some(inode) = state.probed() {
+            close(state, inode);
+        }
         match state.agent.at {
-            Work::Lease(inode) | Work::Refused(inode) | Work::Granted(inode) => {
-                close(state, inode);
-            }
             Work::PinDeaths => state.deaths &= !own(state),
             Work::PinBirths => state.births &= !own(state),
             _ => {}
         }
-        state.agent.todo = [News::Nothing; INODES];
+        state.agent.todo = [false; INODES];
         state.agent.armed = [false; INODES];
+        state.agent.anew = [false; INODES];
+        state.agent.unsure = [false; INODES];
         state.agent.at = Work::Dead;
     }
 
@@ -118,14 +106,14 @@ impl Protocol {
         state.agent.generation = 1;
         state.agent.losses_seen = state.losses;
         state.agent.misses_seen = state.misses;
-        if !self.inodes().any(|inode| state.is_held(inode)) {
-            (state.agent.aim, state.agent.at) = (Aim::End, Work::Delete(0));
-            return;
+        if !self.keeps(Rule::OldDroppedLast) {
+            (state.births, state.deaths) = (0, 0);
         }
-        state.agent.at = if self.keeps(Rule::OldDroppedLast) {
-            self.first_program()
+        state.agent.at = if self.inodes().any(|inode| state.is_held(inode)) {
+            self.enter_held(state)
         } else {
-            Work::DropOldBirths
+            state.watched = [None; INODES];
+            Work::DetachBirths
         };
     }
 
@@ -133,84 +121,96 @@ impl Protocol {
         state.agent.at = match work {
             Work::Replace => {
                 state.named = [false, state.left.watches > 0];
-                Work::Insert(0)
-            }
-            Work::Insert(inode) => self.enter(state, inode),
-            Work::AttachDeaths => {
-                state.deaths |= own(state);
-                Work::PinDeaths
-            }
-            Work::AttachBirths => {
-                state.births |= own(state);
-                Work::PinBirths
-            }
-            Work::PinDeaths if self.keeps(Rule::DeathsAttachedFirst) => Work::AttachBirths,
-            Work::PinBirths if !self.keeps(Rule::DeathsAttachedFirst) => Work::AttachDeaths,
-            Work::PinDeaths | Work::PinBirths if state.agent.generation > 0 => {
-                if self.keeps(Rule::OldDroppedLast) {
-                    Work::DropOldBirths
-                } else {
-                    self.take_over(state)
-                }
-            }
-            Work::PinDeaths | Work::PinBirths if self.keeps(Rule::SeedAfterAttach) => {
-                Work::Visit(0)
-            }
-            Work::PinDeaths | Work::PinBirths => self.seeded(state),
-            Work::DropOldBirths => {
-                state.births &= own(state);
-                Work::DropOldDeaths
-            }
-            Work::DropOldDeaths => {
-                state.deaths &= own(state);
-                if self.keeps(Rule::OldDroppedLast) {
-                    self.take_over(state)
-                } else {
-                    self.first_program()
-                }
+                self.enter_held(state)
             }
             Work::Delete(inode) => self.delete(state, inode),
-            Work::DetachBirths => {
-                state.births = 0;
-                Work::DetachDeaths
-            }
-            Work::DetachDeaths => {
-                state.deaths = 0;
-                self.deleted()
-            }
             Work::BeginWait => {
                 for cpu in &mut state.cpus {
                     cpu.awaited = cpu.at.is_in_hook();
                 }
                 Work::EndWait
             }
-            Work::EndWait => self.waited(state),
-            Work::PurgeRead(slot) => match state.entries[usize::from(slot)] {
-                Some(inode) if state.agent.aim.covers(inode) => Work::PurgeDelete(slot),
-                _ => self.purge(state, slot + 1),
-            },
+            Work::EndWait => self.purge(0),
+            Work::PurgeRead(slot) => self.purge_read(state, slot),
             Work::PurgeDelete(slot) => {
                 state.entries[usize::from(slot)] = None;
-                self.purge(state, slot + 1)
+                self.purge(slot + 1)
+            }
+            Work::Insert(inode) => self.insert_inode(state, inode),
+            Work::AttachDeaths => {
+                state.deaths |= own(state);
+                Work::PinDeaths
+            }
+            Work::PinDeaths => {
+                state.deaths = own(state);
+                self.attached(state)
+            }
+            Work::AttachBirths => {
+                state.births |= own(state);
+                Work::PinBirths
+            }
+            Work::PinBirths => {
+                state.births = own(state);
+                self.attached(state)
             }
             Work::Visit(slot) => self.visit(state, slot),
-            Work::Leave(slot) => {
-                state.file_mut(slot).held = false;
-                state.cpus[AGENT].at = put(state, slot);
-                self.visited(state, slot)
-            }
-            Work::ReadLosses => Self::read_losses(state),
+            Work::Leave(slot) => self.leave(state, slot),
+            Work::Compare(inode) => self.compare(state, inode),
+            Work::Compared(inode) => self.compared(state, inode),
+            Work::ReadLosses => self.read_losses(state),
             Work::Look(inode) => self.look(state, inode),
+            Work::Explain(inode) => Self::explain(state, inode),
             Work::Lease(inode) => self.lease(state, inode),
             Work::Refused(inode) => {
                 close(state, inode);
                 Work::Look(inode + 1)
             }
-            Work::Granted(inode) => self.granted(state, inode),
-            Work::References(inode) => self.references(state, inode),
-            Work::Unlink(inode) => self.unlink(state, inode),
+            Work::Granted(inode) => {
+                close(state, inode);
+                Work::Unlink(inode)
+            }
+            Work::Unlink(inode) => Self::unlink(state, inode),
+            Work::DetachBirths => {
+                state.births = 0;
+                Work::DetachDeaths
+            }
+            Work::DetachDeaths => {
+                state.deaths = 0;
+                Work::Done
+            }
             Work::Wait | Work::Dead | Work::Done => unreachable!("the agent does nothing here"),
         };
+    }
+
+    fn read_losses(&self, state: &mut State) -> Work {
+        let agent = &mut state.agent;
+        let lost = agent.losses_seen != state.losses;
+        let skipped = agent.misses_seen != state.misses;
+        if !lost && !skipped {
+            return Work::Look(0);
+        }
+        if self.keeps(Rule::LossNotedFirst) {
+            (agent.losses_seen, agent.misses_seen) = (state.losses, state.misses);
+        }
+        agent.stage = Stage::All;
+        let watched = state.watched.map(|count| count.is_some());
+        if skipped && self.keeps(Rule::AnewAfterSkip) {
+            state.agent.anew = watched;
+            return Work::Delete(0);
+        }
+        state.agent.unsure = watched;
+        Work::Visit(0)
+    }
+}
+
+/// A hold is gone. What its inode may have left in `FILES` is of no harm.
+pub(crate) fn forget(state: &mut State, inode: Inode) -> Work {
+    state.reaped[usize::from(inode)] = true;
+    crate::watch::remove(state, inode);
+    if state.watched == [None; INODES] {
+        Work::DetachBirths
+    } else {
+        Work::Look(inode)
     }
 }
 

@@ -18,6 +18,7 @@ impl Protocol {
                 }
             }
             Birth::Add(pointer) => reach(state, cpu, pointer, steps),
+            Birth::Wake => steps.push(Step::Program(cpu, state.cpus[cpu].at, Luck::Good)),
         }
     }
 
@@ -25,10 +26,7 @@ impl Protocol {
         match at {
             Death::Check => self.check_steps(state, cpu, steps),
             Death::Subtract(pointer) => reach(state, cpu, pointer, steps),
-            Death::Remove(_)
-            | Death::Send { .. }
-            | Death::Lose { .. }
-            | Death::SendAgain { .. } => {
+            Death::Remove(_) | Death::Send(..) | Death::Lose | Death::Wake => {
                 steps.push(Step::Program(cpu, state.cpus[cpu].at, Luck::Good));
             }
         }
@@ -70,7 +68,7 @@ impl Protocol {
             Birth::Insert(_) if luck == Luck::MapFull => {
                 state.left.full_maps -= 1;
                 state.losses += 1;
-                None
+                self.keeps(Rule::SendAfterLoss).then_some(Birth::Wake)
             }
             Birth::Insert(pointer) => self
                 .insert(state, slot, inode)
@@ -81,13 +79,19 @@ impl Protocol {
                 }
                 None
             }
+            Birth::Wake => {
+                self.send(state, inode, News::Nothing);
+                None
+            }
         }
     }
 
     /// Enters a file into `FILES`. Tells whether it has to be counted.
     pub(crate) fn insert(&self, state: &mut State, slot: Slot, inode: Inode) -> bool {
         let entry = &mut state.entries[usize::from(slot)];
-        if entry.is_some() && self.keeps(Rule::EachFileOnce) {
+        let is_own = *entry == Some(inode) && self.keeps(Rule::EachFileOnce);
+        let is_stale = entry.is_some() && *entry != Some(inode);
+        if is_own || is_stale && !self.keeps(Rule::StaleEntryReplaced) {
             return false;
         }
         *entry = Some(inode);
@@ -105,21 +109,14 @@ impl Protocol {
         match at {
             Death::Check => self.check_death(state, slot),
             Death::Remove(pointer) => self.remove(state, cpu, slot, pointer),
-            Death::Subtract(pointer) => self.subtract(state, slot, pointer, luck),
-            Death::Send { inode, certain } => {
-                if send(state, self.bounds.ring, inode, certain) {
-                    None
-                } else {
-                    Some(Death::Lose { inode })
-                }
-            }
-            Death::Lose { inode } => {
+            Death::Subtract(pointer) => self.subtract(state, pointer, luck),
+            Death::Send(inode, news) => (!self.send(state, inode, news)).then_some(Death::Lose),
+            Death::Lose => {
                 state.losses += 1;
-                self.keeps(Rule::SendAfterLoss)
-                    .then_some(Death::SendAgain { inode })
+                self.keeps(Rule::SendAfterLoss).then_some(Death::Wake)
             }
-            Death::SendAgain { inode } => {
-                send(state, self.bounds.ring, inode, true);
+            Death::Wake => {
+                self.send(state, state.file(slot).inode, News::Nothing);
                 None
             }
         }
@@ -127,78 +124,62 @@ impl Protocol {
 
     fn check_death(&self, state: &State, slot: Slot) -> Option<Death> {
         let file = state.file(slot);
-        let inode = if !file.cleared {
-            file.inode
-        } else {
-            if !self.keeps(Rule::FailedOpenByAddress) {
-                return None;
-            }
-            match state.entries[usize::from(slot)] {
-                Some(inode) => inode,
-                None if self.keeps(Rule::FailedOpenByMapping) => file.inode,
-                None => return None,
-            }
-        };
-        let pointer = state.pointer(inode)?;
+        if file.cleared && !self.keeps(Rule::FailedOpenFound) {
+            return None;
+        }
+        let pointer = state.pointer(file.inode)?;
         if !file.path {
             return Some(Death::Remove(pointer));
         }
-        let told = self.keeps(Rule::PathDeathTold) && state.watched[usize::from(inode)] == Some(0);
-        told.then_some(Death::Send {
-            inode,
-            certain: false,
-        })
+        let told = state.watched[usize::from(file.inode)] == Some(0);
+        (told && self.keeps(Rule::PathDeathTold)).then_some(Death::Send(file.inode, News::Counted))
     }
 
     fn remove(&self, state: &mut State, cpu: usize, slot: Slot, pointer: Pointer) -> Option<Death> {
-        let uncounted = self.keeps(Rule::UncountedDeathTold).then_some(Death::Send {
-            inode: pointer.inode,
-            certain: true,
-        });
-        match state.entries[usize::from(slot)].take() {
-            Some(stored) if stored != pointer.inode && self.keeps(Rule::StoredInodeTakenOff) => {
-                state.pointer(stored).map(Death::Subtract).or(uncounted)
-            }
-            Some(_) => Some(Death::Subtract(pointer)),
-            // The agent's own files are never counted.
-            None if cpu == AGENT => None,
-            None if !self.keeps(Rule::OnlyFoundTakenOff) => Some(Death::Subtract(pointer)),
-            None => uncounted,
+        if state.entries[usize::from(slot)].take().is_some() {
+            return Some(Death::Subtract(pointer));
         }
+        if cpu == AGENT {
+            // The agent's own files are never counted.
+            return None;
+        }
+        if !self.keeps(Rule::OnlyFoundTakenOff) {
+            return Some(Death::Subtract(pointer));
+        }
+        let news = if self.keeps(Rule::UncountedDoubted) {
+            News::Doubtful
+        } else {
+            News::Counted
+        };
+        self.keeps(Rule::UncountedDeathTold)
+            .then_some(Death::Send(pointer.inode, news))
     }
 
-    fn subtract(
-        &self,
-        state: &mut State,
-        slot: Slot,
-        pointer: Pointer,
-        luck: Luck,
-    ) -> Option<Death> {
+    fn subtract(&self, state: &mut State, pointer: Pointer, luck: Luck) -> Option<Death> {
         let inode = pointer.inode;
-        let file = *state.file(slot);
         let count = value(state, pointer, luck)?;
         *count -= 1;
         let count = *count;
-        if count < 0 {
+        // Where programs are skipped, that is one of the errors that the answer to it mends.
+        if count < 0 && self.bounds.left.skips == 0 {
             state.fault = state.fault.or(Some(Fault::BelowZero));
         }
-        if file.inode != inode {
-            // Its own inode has lost a file that was not counted.
-            return Some(Death::Send {
-                inode: file.inode,
-                certain: true,
-            });
-        }
         if count == 0 {
-            return Some(Death::Send {
-                inode,
-                certain: false,
-            });
+            return Some(Death::Send(inode, News::Counted));
         }
-        let own = state.is_probed(inode) && self.keeps(Rule::OwnProbeLeftOut);
-        let kernel_zero = state.readers[usize::from(inode)] == u8::from(own);
-        let certain = self.keeps(Rule::KernelZeroTold) && kernel_zero;
-        certain.then_some(Death::Send { inode, certain })
+        let told = state.readers[usize::from(inode)] == 0 && self.keeps(Rule::KernelZeroTold);
+        told.then_some(Death::Send(inode, News::Doubtful))
+    }
+
+    /// Puts a record into the ring. Tells whether there was room.
+    fn send(&self, state: &mut State, inode: Inode, news: News) -> bool {
+        if state.records == self.bounds.ring {
+            return false;
+        }
+        state.records += 1;
+        let told = &mut state.news[usize::from(inode)];
+        *told = news.max(*told);
+        true
     }
 }
 
@@ -221,19 +202,4 @@ fn value(state: &mut State, pointer: Pointer, luck: Luck) -> Option<&mut i8> {
         _ => return None,
     };
     state.watched[usize::from(inode)].as_mut()
-}
-
-/// Puts a record into the ring. Tells whether there was room.
-fn send(state: &mut State, ring: u8, inode: Inode, certain: bool) -> bool {
-    if state.records == ring {
-        return false;
-    }
-    state.records += 1;
-    let news = &mut state.news[usize::from(inode)];
-    *news = if certain || *news == News::Certain {
-        News::Certain
-    } else {
-        News::Counted
-    };
-    true
 }

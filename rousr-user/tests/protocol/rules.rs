@@ -9,47 +9,45 @@ pub(crate) enum Rule {
     DeathsAttachedFirst,
     /// The iterators run once both programs are attached.
     SeedAfterAttach,
+    /// A new agent's programs are attached before those it finds are dropped.
+    OldDroppedLast,
+    /// A new agent runs the iterators again.
+    SeedAfterStart,
     /// `FILES` takes each address once.
     EachFileOnce,
-    /// The death of a file whose open failed, with `f_inode` gone, is found by the file's address.
-    FailedOpenByAddress,
-    /// And one that was never counted by its `f_mapping`.
-    FailedOpenByMapping,
+    /// An entry of another inode at the address of a newborn file is stale and makes room.
+    StaleEntryReplaced,
+    /// The death of a file whose open failed is found, though `f_inode` is gone.
+    FailedOpenFound,
     /// A death takes off only what was counted.
     OnlyFoundTakenOff,
-    /// A death takes off the inode that `FILES` names.
-    StoredInodeTakenOff,
     /// The death of a file that was not counted wakes the agent.
     UncountedDeathTold,
+    /// And makes a count above zero doubtful.
+    UncountedDoubted,
     /// A death also tells when the kernel's own counter is zero.
     KernelZeroTold,
-    /// The agent's own descriptor is left out of the kernel's counter.
-    OwnProbeLeftOut,
     /// The death of an `O_PATH` file tells when the count is zero.
     PathDeathTold,
     /// A program sends once more after it has counted a loss.
     SendAfterLoss,
-    /// The agent notes the loss counters before it counts anew, not after.
+    /// The agent notes the loss counters before it answers them, not after.
     LossNotedFirst,
+    /// After a skip all is counted anew, and not only what differs from the kernel's number.
+    AnewAfterSkip,
     /// Running hooks are waited for before `FILES` is purged.
     WaitBeforePurge,
     /// `FILES` is purged before an inode is entered.
     PurgeBeforeInsert,
-    /// `FILES` is purged when the last inode is left.
-    PurgeAfterDelete,
-    /// `FILES` is only purged, as a whole, while no inode is entered.
+    /// `FILES` is purged only while no inode is entered.
     PurgeOnlyUnwatched,
-    /// A new agent attaches its programs before it drops those it finds.
-    OldDroppedLast,
-    /// A new agent runs the iterators again.
-    SeedAfterStart,
-    /// And counts anew where `FILES` names an inode that is not watched.
-    FilesReadAtStart,
     /// Every hold is looked at after a pass of the iterators.
     LookAfterSeed,
-    /// Besides the lease, the dentry's references are asked.
+    /// Besides the lease, the dentries' references are asked.
     ReferencesAsked,
-    /// A hold that was in use though nobody was counted is looked at again.
+    /// No open file is taken for the explanation of a reference.
+    NothingExplained,
+    /// A hold that nobody is known to use and that is in use is looked at again.
     LookedAtAgain,
     /// The skips of programs are read by a timer as well.
     MissesOnTimer,
@@ -62,8 +60,6 @@ pub(crate) struct Bounds {
     pub(crate) inodes: Inode,
     /// Records the ring has room for.
     pub(crate) ring: u8,
-    /// A new agent keeps the counts it finds.
-    pub(crate) keep: bool,
     /// How often what may happen.
     pub(crate) left: Left,
 }
@@ -73,7 +69,6 @@ impl Bounds {
     pub(crate) const CALM: Self = Self {
         inodes: 1,
         ring: 2,
-        keep: false,
         left: Left {
             opens: 2,
             path_opens: 0,
@@ -137,11 +132,6 @@ impl Bounds {
 
     pub(crate) const fn ring(mut self, records: u8) -> Self {
         self.ring = records;
-        self
-    }
-
-    pub(crate) const fn keep(mut self) -> Self {
-        self.keep = true;
         self
     }
 

@@ -68,14 +68,14 @@ pub(crate) struct File {
 }
 
 /// What a record says of an inode.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum News {
     #[default]
     Nothing,
     /// The count came to zero.
     Counted,
-    /// An uncounted file went, or the kernel's own counter is zero: look whatever the count says.
-    Certain,
+    /// An uncounted file went, or the kernel's own counter is zero: a count above is doubtful.
+    Doubtful,
 }
 
 /// What a CPU is in the middle of.
@@ -116,6 +116,8 @@ pub(crate) enum Birth {
     Check,
     Insert(Pointer),
     Add(Pointer),
+    /// Wakes the agent, as a loss was counted.
+    Wake,
 }
 
 /// A place in the program on `file_free_security`.
@@ -124,9 +126,10 @@ pub(crate) enum Death {
     Check,
     Remove(Pointer),
     Subtract(Pointer),
-    Send { inode: Inode, certain: bool },
-    Lose { inode: Inode },
-    SendAgain { inode: Inode },
+    Send(Inode, News),
+    Lose,
+    /// Wakes the agent, as a loss was counted.
+    Wake,
 }
 
 /// A pointer to a value of `WATCHED`.
@@ -152,25 +155,29 @@ pub(crate) struct Agent {
     pub(crate) at: Work,
     /// 0, and 1 once it was killed and started anew.
     pub(crate) generation: u8,
-    /// What it goes through the maps for.
-    pub(crate) aim: Aim,
+    /// What the present pass over the holds is for.
+    pub(crate) stage: Stage,
+    /// Inodes that are to be entered with a count of zero.
+    pub(crate) anew: [bool; INODES],
+    /// Inodes whose count is to be compared with the kernel's.
+    pub(crate) unsure: [bool; INODES],
+    /// Others' references to the inode that is probed.
+    pub(crate) references: u8,
     /// Inodes to look at.
-    pub(crate) todo: [News; INODES],
+    pub(crate) todo: [bool; INODES],
     /// Holds that were in use though nobody was counted: to be looked at again.
     pub(crate) armed: [bool; INODES],
     pub(crate) losses_seen: u8,
     pub(crate) misses_seen: u8,
 }
 
-/// Why entries are taken out of the maps.
+/// What a pass over the holds is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Aim {
-    /// To count all holds anew.
-    Rewatch,
-    /// One hold is gone, or dropped.
-    Unwatch(Inode),
-    /// The last hold is gone.
-    End,
+pub(crate) enum Stage {
+    /// Records came: the inodes they name.
+    Records,
+    /// A start, a new hold or a loss: all of them.
+    All,
 }
 
 /// The agent's next step.
@@ -178,31 +185,31 @@ pub(crate) enum Aim {
 pub(crate) enum Work {
     /// dpkg takes the public names.
     Replace,
-    AttachDeaths,
-    PinDeaths,
-    AttachBirths,
-    PinBirths,
-    DropOldBirths,
-    DropOldDeaths,
     Delete(Inode),
-    DetachBirths,
-    DetachDeaths,
     BeginWait,
     EndWait,
     PurgeRead(Slot),
     PurgeDelete(Slot),
     Insert(Inode),
+    AttachDeaths,
+    PinDeaths,
+    AttachBirths,
+    PinBirths,
     Visit(Slot),
     Leave(Slot),
-    Look(Inode),
-    Lease(Inode),
-    /// The lease was refused.
-    Refused(Inode),
-    /// It was granted.
-    Granted(Inode),
-    References(Inode),
-    Unlink(Inode),
+    Compare(Inode),
+    Compared(Inode),
     ReadLosses,
+    Look(Inode),
+    Explain(Inode),
+    Lease(Inode),
+    /// The inode is in use.
+    Refused(Inode),
+    /// It is not.
+    Granted(Inode),
+    Unlink(Inode),
+    DetachBirths,
+    DetachDeaths,
     Wait,
     Dead,
     Done,

@@ -108,6 +108,7 @@ impl fmt::Display for Birth {
             Self::Check => "reads WATCHED",
             Self::Insert(_) => "enters FILES",
             Self::Add(_) => "counts",
+            Self::Wake => "the map was full: a loss is counted; wakes the agent",
         })
     }
 }
@@ -118,9 +119,9 @@ impl fmt::Display for Death {
             Self::Check => "reads WATCHED",
             Self::Remove(_) => "leaves FILES",
             Self::Subtract(_) => "is taken off",
-            Self::Send { .. } => "sends a record",
-            Self::Lose { .. } => "the ring was full: counts a loss",
-            Self::SendAgain { .. } => "sends once more",
+            Self::Send(..) => "sends a record",
+            Self::Lose => "the ring was full: counts a loss",
+            Self::Wake => "wakes the agent, if the ring has room now",
         })
     }
 }

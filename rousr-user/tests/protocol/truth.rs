@@ -3,17 +3,24 @@
 use std::fmt;
 
 use crate::{
-    state::{Cpu, File, INODES, Inode, Place, SLOTS, State, Work},
+    state::{Cpu, File, INODES, Inode, Place, State, Work},
     step::name,
 };
 
 impl State {
     /// Nothing but the agent's own descriptor leads to the inode.
     pub(crate) fn is_unused(&self, inode: Inode) -> bool {
-        let by_file = |file: &File| file.live && !file.gone && file.inode == inode;
+        self.references(inode) == 0
+    }
+
+    /// References to the inode's dentries that are not the agent's.
+    pub(crate) fn references(&self, inode: Inode) -> u8 {
+        let by_file = |file: &&File| file.live && !file.gone && file.inode == inode;
         let by_lookup =
-            |cpu: &Cpu| matches!(cpu.at, Place::Found { inode: found, .. } if found == inode);
-        !self.files.iter().any(by_file) && !self.cpus.iter().any(by_lookup)
+            |cpu: &&Cpu| matches!(cpu.at, Place::Found { inode: found, .. } if found == inode);
+        let files = self.files.iter().filter(by_file).count();
+        let lookups = self.cpus.iter().filter(by_lookup).count();
+        (files + lookups) as u8
     }
 
     /// Nothing is under way and nobody is going to wake the agent.
@@ -30,13 +37,9 @@ impl State {
             && self.misses == self.agent.misses_seen
     }
 
-    /// Nothing is left of the counting: the next hold finds it as the first one did.
+    /// Nothing is attached and nothing watched.
     pub(crate) fn is_clean(&self) -> bool {
-        let runs = |cpu: &Cpu| cpu.at.is_in_hook();
-        (self.births, self.deaths) == (0, 0)
-            && self.watched == [None; INODES]
-            && self.entries == [None; SLOTS]
-            && !self.cpus.iter().any(runs)
+        (self.births, self.deaths) == (0, 0) && self.watched == [None; INODES]
     }
 
     /// The agent has a hold of the inode.
@@ -44,20 +47,37 @@ impl State {
         !self.named[usize::from(inode)] && !self.reaped[usize::from(inode)]
     }
 
-    /// The agent has the inode open itself, for its lease.
-    pub(crate) fn is_probed(&self, inode: Inode) -> bool {
-        [
-            Work::Lease(inode),
-            Work::Refused(inode),
-            Work::Granted(inode),
-        ]
-        .contains(&self.agent.at)
+    /// The inode that the agent has open itself.
+    pub(crate) fn probed(&self) -> Option<Inode> {
+        match self.agent.at {
+            Work::Compared(inode)
+            | Work::Explain(inode)
+            | Work::Lease(inode)
+            | Work::Refused(inode)
+            | Work::Granted(inode) => Some(inode),
+            _ => None,
+        }
     }
 
-    /// No address stands in `FILES` whose file is dead.
+    /// No file that is entered for a watched inode is dead.
     pub(crate) fn entries_are_live(&self) -> bool {
         let mut both = self.entries.iter().zip(&self.files);
-        both.all(|(entry, file)| entry.is_none() || file.live && *entry == Some(file.inode))
+        both.all(|(entry, file)| {
+            let is_watched = |inode| self.pointer(inode).is_some();
+            !entry.is_some_and(is_watched) || file.live && *entry == Some(file.inode)
+        })
+    }
+
+    /// The count is not below the files that tasks show, and not above those that the kernel knows.
+    pub(crate) fn agrees(&self, inode: Inode) -> bool {
+        let Some(count) = self.watched[usize::from(inode)] else {
+            return true;
+        };
+        let is_visible =
+            |file: &&File| file.table && !file.path && !file.dark && file.inode == inode;
+        let visible = self.files.iter().filter(is_visible).count();
+        let known = usize::from(self.readers[usize::from(inode)]);
+        usize::try_from(count).is_ok_and(|count| (visible..=known).contains(&count))
     }
 
     /// The count is that of the entries. With the files that were out of reach when the iterators
@@ -69,7 +89,7 @@ impl State {
         let of_inode = |entry: &&Option<Inode>| **entry == Some(inode);
         let entered = self.entries.iter().filter(of_inode).count();
         let is_dark = |(entry, file): &(&Option<Inode>, &File)| {
-            file.live && file.dark && file.inode == inode && entry.is_none()
+            file.live && file.dark && file.inode == inode && **entry != Some(inode)
         };
         let dark = self.entries.iter().zip(&self.files).filter(is_dark).count();
         let readers = usize::from(self.readers[usize::from(inode)]);

@@ -1,26 +1,76 @@
-//! How the agent enters inodes, takes them out again, and counts what is open.
+//! How the agent enters inodes, counts what is open, and puts counts right.
 
 use crate::{
     agent::own,
+    look::close,
     rules::{Protocol, Rule},
     state::{
-        Aim, Birth, Death, INODES, Inode, Memory, News, Place, Pointer, SLOTS, Slot, State, Work,
+        AGENT, Birth, Death, INODES, Inode, Memory, Place, Pointer, SLOTS, Slot, Stage, State, Work,
     },
+    tasks::put,
 };
 
 impl Protocol {
-    pub(crate) fn first_program(&self) -> Work {
-        if self.keeps(Rule::DeathsAttachedFirst) {
-            Work::AttachDeaths
+    /// Enters the holds that are not entered; what an agent before this one has counted is kept.
+    pub(crate) fn enter_held(&self, state: &mut State) -> Work {
+        for inode in self.inodes() {
+            let index = usize::from(inode);
+            let entered = state.watched[index].is_some();
+            state.agent.anew[index] = state.is_held(inode) && !entered;
+            state.agent.unsure[index] =
+                state.is_held(inode) && entered && state.agent.generation > 0;
+        }
+        state.agent.stage = Stage::All;
+        if state.agent.anew.contains(&true) {
+            return self.deleted();
+        }
+        self.entered(state)
+    }
+
+    pub(crate) fn delete(&self, state: &mut State, inode: Inode) -> Work {
+        if state.agent.anew[usize::from(inode)] {
+            remove(state, inode);
+        }
+        if inode + 1 < self.bounds.inodes {
+            return Work::Delete(inode + 1);
+        }
+        self.deleted()
+    }
+
+    fn deleted(&self) -> Work {
+        if self.keeps(Rule::WaitBeforePurge) {
+            Work::BeginWait
         } else {
-            Work::AttachBirths
+            self.purge(0)
         }
     }
 
-    /// Enters an inode into `WATCHED` if it is held.
-    pub(crate) fn enter(&self, state: &mut State, inode: Inode) -> Work {
-        if state.is_held(inode) {
-            state.watched[usize::from(inode)].get_or_insert(0);
+    pub(crate) fn purge(&self, slot: Slot) -> Work {
+        if usize::from(slot) < SLOTS && self.keeps(Rule::PurgeBeforeInsert) {
+            Work::PurgeRead(slot)
+        } else {
+            Work::Insert(0)
+        }
+    }
+
+    pub(crate) fn purge_read(&self, state: &mut State, slot: Slot) -> Work {
+        let is_stale = |inode: Inode| state.watched[usize::from(inode)].is_none();
+        if !state.entries[usize::from(slot)].is_some_and(is_stale) {
+            return self.purge(slot + 1);
+        }
+        if state.watched == [None; INODES] || !self.keeps(Rule::PurgeOnlyUnwatched) {
+            return Work::PurgeDelete(slot);
+        }
+        // Beside a watched inode nobody could tell a stale entry from its successor: all anew.
+        for inode in self.inodes() {
+            state.agent.anew[usize::from(inode)] = state.is_held(inode);
+        }
+        Work::Delete(0)
+    }
+
+    pub(crate) fn insert_inode(&self, state: &mut State, inode: Inode) -> Work {
+        if state.agent.anew[usize::from(inode)] {
+            state.watched[usize::from(inode)] = Some(0);
             for_each_pointer(state, |pointer| {
                 if pointer.memory == Memory::Deleted {
                     pointer.memory = Memory::Reused;
@@ -30,91 +80,29 @@ impl Protocol {
         if inode + 1 < self.bounds.inodes {
             return Work::Insert(inode + 1);
         }
-        let attached = state.deaths & own(state) != 0;
-        if attached || !self.keeps(Rule::SeedAfterAttach) {
-            Work::Visit(0)
-        } else {
-            self.first_program()
-        }
+        self.entered(state)
     }
 
-    /// A new agent is the only one: are the counts it finds any good?
-    pub(crate) fn take_over(&self, state: &mut State) -> Work {
-        if !self.bounds.keep || !self.is_whole(state) {
-            state.agent.aim = Aim::Rewatch;
-            return Work::Delete(0);
+    fn entered(&self, state: &mut State) -> Work {
+        if !self.keeps(Rule::SeedAfterAttach) {
+            return Work::Visit(0);
         }
-        if self.keeps(Rule::SeedAfterStart) {
-            Work::Visit(0)
-        } else {
-            self.seeded(state)
-        }
+        self.attached(state)
     }
 
-    fn is_whole(&self, state: &State) -> bool {
-        let is_watched = |inode| state.pointer(inode).is_some();
-        let mut named = state.entries.iter().flatten();
-        self.inodes()
-            .all(|inode| is_watched(inode) == state.is_held(inode))
-            && (state.losses, state.misses) == (0, 0)
-            && (!self.keeps(Rule::FilesReadAtStart) || named.all(|&inode| is_watched(inode)))
-    }
-
-    pub(crate) fn delete(&self, state: &mut State, inode: Inode) -> Work {
-        let aim = state.agent.aim;
-        if aim.covers(inode) {
-            state.watched[usize::from(inode)] = None;
-            for_each_pointer(state, |pointer| {
-                if pointer.inode == inode && pointer.memory == Memory::Value {
-                    pointer.memory = Memory::Deleted;
-                }
-            });
-        }
-        if inode + 1 < self.bounds.inodes {
-            return Work::Delete(inode + 1);
-        }
-        match aim {
-            Aim::End => Work::DetachBirths,
-            // Its count was zero: no file of it is entered.
-            Aim::Unwatch(_) if self.keeps(Rule::PurgeOnlyUnwatched) => Work::Look(0),
-            Aim::Rewatch | Aim::Unwatch(_) => self.deleted(),
-        }
-    }
-
-    pub(crate) fn deleted(&self) -> Work {
-        if self.keeps(Rule::WaitBeforePurge) {
-            Work::BeginWait
-        } else {
-            Work::PurgeRead(0)
-        }
-    }
-
-    pub(crate) fn waited(&self, state: &mut State) -> Work {
-        let Aim::Unwatch(inode) = state.agent.aim else {
-            return self.purge(state, 0);
-        };
-        if !self.keeps(Rule::PurgeOnlyUnwatched) {
-            return self.purge(state, 0);
-        }
-        if state.watched[usize::from(inode)] != Some(0) {
-            // Entries of it are left, which only go with all others.
-            state.agent.aim = Aim::Rewatch;
-        }
-        Work::Delete(0)
-    }
-
-    pub(crate) fn purge(&self, state: &mut State, slot: Slot) -> Work {
-        let rule = match state.agent.aim {
-            Aim::Rewatch => Rule::PurgeBeforeInsert,
-            Aim::Unwatch(_) | Aim::End => Rule::PurgeAfterDelete,
-        };
-        if usize::from(slot) < SLOTS && self.keeps(rule) {
-            return Work::PurgeRead(slot);
-        }
-        match state.agent.aim {
-            Aim::Rewatch => Work::Insert(0),
-            Aim::Unwatch(_) => Work::Look(0),
-            Aim::End => Work::Done,
+    /// The next program to attach, or what comes after both.
+    pub(crate) fn attached(&self, state: &mut State) -> Work {
+        let births = state.births & own(state) != 0;
+        let deaths = state.deaths & own(state) != 0;
+        match (births, deaths) {
+            (true, true) if !self.keeps(Rule::SeedAfterAttach) => self.seeded(state),
+            (true, true) if state.agent.generation > 0 && !self.keeps(Rule::SeedAfterStart) => {
+                self.seeded(state)
+            }
+            (true, true) => Work::Visit(0),
+            (false, false) if self.keeps(Rule::DeathsAttachedFirst) => Work::AttachDeaths,
+            (false, _) => Work::AttachBirths,
+            (true, false) => Work::AttachDeaths,
         }
     }
 
@@ -139,35 +127,79 @@ impl Protocol {
         Work::Leave(slot)
     }
 
-    pub(crate) fn visited(&self, state: &mut State, slot: Slot) -> Work {
+    /// The iterator lets go of a file: it may be the last to hold it.
+    pub(crate) fn leave(&self, state: &mut State, slot: Slot) -> Work {
+        state.file_mut(slot).held = false;
+        state.cpus[AGENT].at = put(state, slot);
+        self.visited(state, slot)
+    }
+
+    fn visited(&self, state: &mut State, slot: Slot) -> Work {
         if usize::from(slot) + 1 < SLOTS {
             return Work::Visit(slot + 1);
         }
         if state.deaths & own(state) == 0 {
-            return self.first_program();
+            return self.attached(state);
         }
         self.seeded(state)
     }
 
-    pub(crate) fn seeded(&self, state: &mut State) -> Work {
+    fn seeded(&self, state: &mut State) -> Work {
+        state.agent.anew = [false; INODES];
+        if state.agent.unsure.contains(&true) {
+            return Work::Compare(0);
+        }
+        self.right(state)
+    }
+
+    /// Opens the inode to ask the kernel how many files it knows.
+    pub(crate) fn compare(&self, state: &mut State, inode: Inode) -> Work {
+        if inode == self.bounds.inodes {
+            if state.agent.anew.contains(&true) {
+                return Work::Delete(0);
+            }
+            return self.right(state);
+        }
+        if !std::mem::take(&mut state.agent.unsure[usize::from(inode)]) || !state.is_held(inode) {
+            return Work::Compare(inode + 1);
+        }
+        state.readers[usize::from(inode)] += 1;
+        Work::Compared(inode)
+    }
+
+    /// A count that is above the kernel's, or below zero and so wrapped, begins anew.
+    pub(crate) fn compared(&self, state: &mut State, inode: Inode) -> Work {
+        close(state, inode);
+        let index = usize::from(inode);
+        let count = state.watched[index].unwrap_or(0).cast_unsigned();
+        state.agent.anew[index] = count > state.readers[index];
+        Work::Compare(inode + 1)
+    }
+
+    /// The counts are right.
+    fn right(&self, state: &mut State) -> Work {
+        if state.agent.stage == Stage::Records {
+            return Work::ReadLosses;
+        }
         if !self.keeps(Rule::LossNotedFirst) {
             state.agent.losses_seen = state.losses;
             state.agent.misses_seen = state.misses;
         }
         if self.keeps(Rule::LookAfterSeed) {
-            state.agent.todo = [News::Counted; INODES];
+            state.agent.todo = [true; INODES];
         }
         Work::Look(0)
     }
 }
 
-impl Aim {
-    pub(crate) fn covers(self, inode: Inode) -> bool {
-        match self {
-            Self::Rewatch | Self::End => true,
-            Self::Unwatch(only) => only == inode,
+/// Takes an inode out of `WATCHED`.
+pub(crate) fn remove(state: &mut State, inode: Inode) {
+    state.watched[usize::from(inode)] = None;
+    for_each_pointer(state, |pointer| {
+        if pointer.inode == inode && pointer.memory == Memory::Value {
+            pointer.memory = Memory::Deleted;
         }
-    }
+    });
 }
 
 fn for_each_pointer(state: &mut State, change: impl Fn(&mut Pointer)) {
