@@ -1,6 +1,9 @@
 //! What the scenarios share: shell commands, and looks at the guest that do without rousr.
 
 pub mod cost;
+pub mod kinds;
+mod sys;
+pub mod truth;
 
 use std::{
     collections::BTreeSet,

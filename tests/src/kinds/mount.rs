@@ -1,0 +1,126 @@
+//! Files that are reached through another mount.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::mpsc::{Receiver, Sender, channel},
+    thread::{self, JoinHandle},
+};
+
+use nix::sched::{CloneFlags, unshare};
+use rustix::{
+    fs::{Mode, OFlags, openat},
+    mount::{
+        FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount,
+        fsopen,
+    },
+};
+use tempfile::TempDir;
+
+/// A file of an overlay that is mounted nowhere. Goes from first to last: the overlay keeps the
+/// lower directory entry of a file that is closed.
+pub(super) struct Overlay {
+    _file: OwnedFd,
+    _mount: OwnedFd,
+    _empty: TempDir,
+}
+
+pub(super) fn overlay(path: &Path) -> io::Result<Overlay> {
+    let name = fs::canonicalize(path)?;
+    let directory = name.parent().expect("a file has a parent");
+    // Without an upper directory there have to be two lower ones.
+    let empty = tempfile::tempdir()?;
+    let mut lower = escaped(directory);
+    lower.push(b':');
+    lower.extend(escaped(empty.path()));
+    let filesystem = fsopen_overlay()?;
+    fsconfig_set_string(&filesystem, "lowerdir", lower)?;
+    fsconfig_create(&filesystem)?;
+    let mount = fsmount(
+        &filesystem,
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        MountAttrFlags::MOUNT_ATTR_RDONLY,
+    )?;
+    let file = openat(
+        &mount,
+        name.file_name().expect("a file has a name"),
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    Ok(Overlay {
+        _file: file,
+        _mount: mount,
+        _empty: empty,
+    })
+}
+
+fn fsopen_overlay() -> io::Result<OwnedFd> {
+    let open = || fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC);
+    // The kernel loads the module by itself where it finds modprobe.
+    open().or_else(|_| {
+        Command::new("modprobe").arg("overlay").status()?;
+        Ok(open()?)
+    })
+}
+
+/// A colon separates directories.
+fn escaped(directory: &Path) -> Vec<u8> {
+    let bytes = directory.as_os_str().as_bytes().iter();
+    bytes
+        .flat_map(|&byte| {
+            [b'\\', byte]
+                .into_iter()
+                .skip(usize::from(!b"\\:".contains(&byte)))
+        })
+        .collect()
+}
+
+/// A thread in a mount namespace of its own, with a file of that namespace's mounts.
+pub(super) struct Elsewhere {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+pub(super) fn other_namespace(path: &Path) -> io::Result<Elsewhere> {
+    let path = path.to_owned();
+    let (stop, stopped) = channel();
+    let (opened, result) = channel();
+    let thread = thread::spawn(move || live_elsewhere(&path, &opened, &stopped));
+    let elsewhere = Elsewhere {
+        stop: Some(stop),
+        thread: Some(thread),
+    };
+    result.recv().expect("the thread tells")?;
+    Ok(elsewhere)
+}
+
+fn live_elsewhere(path: &PathBuf, opened: &Sender<io::Result<()>>, stopped: &Receiver<()>) {
+    let open = unshare(CloneFlags::CLONE_NEWNS)
+        .map_err(io::Error::from)
+        .and_then(|()| File::open(path));
+    match open {
+        Ok(_file) => {
+            let _ = opened.send(Ok(()));
+            // Until the holder hangs up.
+            let _ = stopped.recv();
+        }
+        Err(error) => {
+            let _ = opened.send(Err(error));
+        }
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            assert!(
+                thread.join().is_ok(),
+                "a thread in another namespace panicked"
+            );
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Descriptors on their way through sockets (SCM_RIGHTS).
+
+use std::{
+    fs::File,
+    io::{self, IoSlice},
+    mem::MaybeUninit,
+    os::{
+        fd::{AsFd as _, BorrowedFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg},
+    pipe::{PipeFlags, pipe_with},
+};
+
+pub(super) fn in_flight(path: &Path) -> io::Result<(UnixStream, UnixStream)> {
+    let (from, to) = UnixStream::pair()?;
+    send(&from, &[File::open(path)?.as_fd()])?;
+    Ok((from, to))
+}
+
+/// The file is in the queue of a socket that no task has, which is in the queue of one that this
+/// process has.
+pub(super) fn nested(path: &Path) -> io::Result<(UnixStream, UnixStream)> {
+    let (inner_from, inner_to) = in_flight(path)?;
+    let (from, to) = UnixStream::pair()?;
+    send(&from, &[inner_to.as_fd()])?;
+    drop(inner_from);
+    Ok((from, to))
+}
+
+/// A socket in its own queue, beside the file. Collects it when dropped.
+pub(super) struct Garbage(Collected);
+
+/// Tells when the kernel has collected a dead socket: pipes in flight beside the file were closed.
+pub(super) struct Collected([OwnedFd; 2]);
+
+/// The collector of sockets that only sockets in flight keep (`unix_gc`) runs when a socket is closed,
+/// in the closing task up to Linux 6.9, in a kernel thread since. It puts the files of a message in
+/// one order or the other, so there is a pipe on either side.
+/// <https://elixir.bootlin.com/linux/v6.12/source/net/unix/garbage.c>
+pub(super) fn dead(path: &Path) -> io::Result<(Garbage, Collected)> {
+    let file = File::open(path)?;
+    let (first, first_sentinel) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (last, last_sentinel) = pipe_with(PipeFlags::CLOEXEC)?;
+    let watch = Collected([first.try_clone()?, last.try_clone()?]);
+    let (from, to) = UnixStream::pair()?;
+    send(
+        &from,
+        &[
+            first_sentinel.as_fd(),
+            file.as_fd(),
+            to.as_fd(),
+            last_sentinel.as_fd(),
+        ],
+    )?;
+    // The collector that this starts sees `to` still open; closing `to` itself starts none.
+    drop(from);
+    drop(to);
+    Ok((Garbage(Collected([first, last])), watch))
+}
+
+impl Collected {
+    pub(super) fn yet(&self) -> bool {
+        self.0.iter().all(is_hung_up)
+    }
+}
+
+impl Drop for Garbage {
+    fn drop(&mut self) {
+        let end = Instant::now() + Duration::from_secs(10);
+        while !self.0.yet() {
+            assert!(Instant::now() < end, "unix_gc left a dead socket for 10 s");
+            // Closed at once: that is what starts the collector.
+            drop(UnixStream::pair());
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+fn is_hung_up(pipe: &OwnedFd) -> bool {
+    let mut polled = [PollFd::new(pipe, PollFlags::empty())];
+    let at_once = Timespec::default();
+    poll(&mut polled, Some(&at_once)).is_ok() && polled[0].revents().contains(PollFlags::HUP)
+}
+
+fn send(socket: &UnixStream, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    assert!(
+        control.push(SendAncillaryMessage::ScmRights(descriptors)),
+        "room for four descriptors"
+    );
+    sendmsg(
+        socket,
+        &[IoSlice::new(b".")],
+        &mut control,
+        SendFlags::empty(),
+    )?;
+    Ok(())
+}
