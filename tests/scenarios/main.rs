@@ -3,6 +3,7 @@
 
 mod agent;
 mod hooks;
+mod kinds;
 mod openers;
 mod removal;
 mod upgrade;

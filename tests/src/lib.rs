@@ -2,14 +2,17 @@
 
 pub mod cost;
 pub mod kinds;
+pub mod package;
 mod sys;
 pub mod truth;
 
 use std::{
     collections::BTreeSet,
-    fs,
+    convert::Infallible,
+    fs::{self, File},
+    io,
     os::unix::fs::MetadataExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -74,6 +77,15 @@ impl Drop for Background {
     }
 }
 
+/// Keeps a private copy of a file in memory and writes to all of it, until killed.
+///
+/// # Errors
+///
+/// Fails where the file cannot be opened or mapped.
+pub fn keep_dirty_copy(path: &Path) -> io::Result<Infallible> {
+    sys::dirty_private_copy(File::open(path)?)
+}
+
 /// The flags of the mount at /usr and of its superblock, from mountinfo.
 ///
 /// # Panics
@@ -128,7 +140,7 @@ pub fn wait_for_reap() {
 }
 
 /// Brings the guest into the state that a scenario begins with, whatever the last one left: the
-/// agent runs, nothing is held, /usr is sealed and the demo package is not installed.
+/// agent runs, nothing is held, /usr is sealed and the scenarios' packages are not installed.
 ///
 /// # Panics
 ///
@@ -140,8 +152,10 @@ pub fn begin() {
     wait(Duration::from_secs(30), "the agent runs", || {
         shell("systemctl is-active --quiet rousr").status == 0
     });
-    if fs::exists("/usr/share/rousr-demo").expect("readable") {
-        succeed("apt-get -y -q purge rousr-demo");
+    for package in ["rousr-demo", "rousr-kinds"] {
+        if fs::exists(format!("/usr/share/{package}")).expect("readable") {
+            succeed(&format!("apt-get -y -q purge {package}"));
+        }
     }
     wait(Duration::from_secs(5), "nothing is held", || {
         holds().is_empty()
@@ -213,6 +227,20 @@ pub fn inode(path: &str) -> u64 {
 #[track_caller]
 pub fn status() -> serde_json::Value {
     serde_json::from_str(&succeed("rousr status --json")).expect("JSON")
+}
+
+/// How many holders of an inode rousr counts, by `rousr status`.
+///
+/// # Panics
+///
+/// Panics where there is no such hold, or no count.
+#[track_caller]
+pub fn count(inode: u64) -> u64 {
+    let status = status();
+    let holds = status["holds"].as_array().expect("holds");
+    let hold = holds.iter().find(|hold| hold["inode"] == inode);
+    hold.and_then(|hold| hold["count"].as_u64())
+        .unwrap_or_else(|| panic!("no count of {inode} in {status:#}"))
 }
 
 /// One of the agent's metrics, by its name and labels.

@@ -5,6 +5,7 @@
 )]
 
 use std::{
+    convert::Infallible,
     ffi::{CString, c_int, c_uint},
     fs::File,
     io,
@@ -56,6 +57,33 @@ impl Drop for Mapping {
         // SAFETY: the page was mapped by `new`, and no pointer into it has been handed out.
         let unmapped = unsafe { munmap(address, Self::LENGTH) };
         assert!(unmapped.is_ok(), "munmap {:#x}: {unmapped:?}", self.address);
+    }
+}
+
+/// Maps the whole of `file` privately, closes it and writes to each page over and over, so that the
+/// memory is this process's own and has to be swapped out where there is too little. Never returns.
+pub(crate) fn dirty_private_copy(file: File) -> io::Result<Infallible> {
+    let length = usize::try_from(file.metadata()?.len()).expect("fits into memory");
+    let protection = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: the kernel chooses the address, so nothing of ours is replaced.
+    let begin = unsafe {
+        mmap(
+            ptr::null_mut(),
+            length,
+            protection,
+            MapFlags::PRIVATE,
+            &file,
+            0,
+        )
+    }?;
+    drop(file);
+    loop {
+        for at in (0..length).step_by(Mapping::LENGTH) {
+            // SAFETY: `at` lies within the mapping.
+            let page: *mut u8 = unsafe { begin.byte_add(at) }.cast();
+            // SAFETY: the mapping is writable and stays for good; nobody else knows of it.
+            unsafe { page.write_volatile(1) };
+        }
     }
 }
 

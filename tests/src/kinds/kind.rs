@@ -150,6 +150,20 @@ impl Kind {
         matches!(self, Self::Swap | Self::Writer | Self::TmpFile)
     }
 
+    /// Whether a walk over all tasks' descriptors and mappings, as the iterators do it, reaches it.
+    pub fn in_tasks(self) -> bool {
+        !matches!(
+            self,
+            Self::InFlight
+                | Self::InFlightNested
+                | Self::DeadSocket
+                | Self::IoUringFixed
+                | Self::Loop
+                | Self::Swap
+                | Self::OverlayLower
+        )
+    }
+
     /// Whether a program is started for it, which takes a hundred times as long as an open.
     pub fn spawns(self) -> bool {
         matches!(

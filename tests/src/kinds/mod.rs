@@ -9,6 +9,7 @@ mod kind;
 mod memory;
 mod mount;
 mod needs;
+mod pin;
 mod ring;
 mod socket;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use std::{
 pub use child::wait_for_exec;
 pub use kind::Kind;
 pub use needs::Needs;
+pub use pin::{Pin, Pinned};
 use socket::Collected;
 
 /// Open files (`struct file`) of one inode.

@@ -30,20 +30,7 @@ pub(super) struct Overlay {
 
 pub(super) fn overlay(path: &Path) -> io::Result<Overlay> {
     let name = fs::canonicalize(path)?;
-    let directory = name.parent().expect("a file has a parent");
-    // Without an upper directory there have to be two lower ones.
-    let empty = tempfile::tempdir()?;
-    let mut lower = escaped(directory);
-    lower.push(b':');
-    lower.extend(escaped(empty.path()));
-    let filesystem = fsopen_overlay()?;
-    fsconfig_set_string(&filesystem, "lowerdir", lower)?;
-    fsconfig_create(&filesystem)?;
-    let mount = fsmount(
-        &filesystem,
-        FsMountFlags::FSMOUNT_CLOEXEC,
-        MountAttrFlags::MOUNT_ATTR_RDONLY,
-    )?;
+    let (mount, empty) = mount_overlay(&name)?;
     let file = openat(
         &mount,
         name.file_name().expect("a file has a name"),
@@ -55,6 +42,24 @@ pub(super) fn overlay(path: &Path) -> io::Result<Overlay> {
         _mount: mount,
         _empty: empty,
     })
+}
+
+/// An overlay over the directory of a file, mounted nowhere, and the other directory below it:
+/// without an upper one there have to be two.
+pub(super) fn mount_overlay(name: &Path) -> io::Result<(OwnedFd, TempDir)> {
+    let empty = tempfile::tempdir()?;
+    let mut lower = escaped(name.parent().expect("a file has a parent"));
+    lower.push(b':');
+    lower.extend(escaped(empty.path()));
+    let filesystem = fsopen_overlay()?;
+    fsconfig_set_string(&filesystem, "lowerdir", lower)?;
+    fsconfig_create(&filesystem)?;
+    let mount = fsmount(
+        &filesystem,
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        MountAttrFlags::MOUNT_ATTR_RDONLY,
+    )?;
+    Ok((mount, empty))
 }
 
 fn fsopen_overlay() -> io::Result<OwnedFd> {

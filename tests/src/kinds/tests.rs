@@ -10,7 +10,7 @@ mod root {
     };
 
     use crate::{
-        kinds::{Counts, Holder, Kind, wait_for_exec},
+        kinds::{Counts, Holder, Kind, Pin, wait_for_exec},
         truth::nobody_uses,
     };
 
@@ -112,5 +112,21 @@ mod root {
                 });
             }
         });
+    }
+
+    /// A pinned file that has lost its name keeps its inode, which a lease does not tell.
+    #[test]
+    fn pins_are_not_seen_by_leases() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for pin in Pin::ALL {
+            let path = folder.path().join(pin.name());
+            fs::write(&path, "pinned").expect("written");
+            wait_for_exec();
+            let Ok(pinned) = pin.hold(&path) else {
+                eprintln!("{}: not on this machine", pin.name());
+                continue;
+            };
+            assert!(nobody_uses(&path).expect("a lease"), "{pinned:?}");
+        }
     }
 }

@@ -1,0 +1,160 @@
+//! What can hold on a sealed /usr: counted, seen by the kernel, reaped.
+
+mod root {
+    use std::{collections::BTreeMap, path::PathBuf};
+
+    use rousr_tests::{
+        assert_sealed, begin, count, holds,
+        kinds::{Counts, Holder, Kind},
+        orphans, package, succeed, truth, wait_for_reap,
+    };
+
+    use crate::kinds::{
+        hold, inode_of, kept, make_writable, new_package, old_package, public, reaped,
+    };
+
+    /// A held file and who holds it.
+    struct Held {
+        kind: Kind,
+        inode: u64,
+        holder: Holder,
+    }
+
+    impl Held {
+        fn new(kind: Kind) -> Self {
+            Self {
+                kind,
+                inode: inode_of(kind),
+                holder: hold(kind, &public(kind)),
+            }
+        }
+    }
+
+    /// One of each, but for a dead socket, which the first close of any socket collects.
+    fn hold_each() -> Vec<Held> {
+        let kinds = Kind::ALL
+            .into_iter()
+            .filter(|&kind| !kind.blocks_seal() && kind != Kind::DeadSocket);
+        let (writing, reading): (Vec<Kind>, Vec<Kind>) = kinds.partition(|kind| kind.writes());
+        make_writable();
+        let mut held: Vec<Held> = writing.into_iter().map(Held::new).collect();
+        succeed("mount -o remount,ro /usr");
+        assert_sealed();
+        held.extend(reading.into_iter().map(Held::new));
+        held
+    }
+
+    fn total(counts: Counts) -> u64 {
+        u64::from(counts.files + counts.paths)
+    }
+
+    /// What was open before the agent watched is counted as far as the iterators reach it.
+    fn check_counted(held: &Held) -> Result<(), String> {
+        let expected = match held.kind.in_tasks() {
+            true => total(held.holder.counts()),
+            false => 0,
+        };
+        match count(held.inode) {
+            counted if counted == expected => Ok(()),
+            counted => Err(format!("counted {counted}, not {expected}")),
+        }
+    }
+
+    /// The kernel itself sees it, unless leases cannot.
+    fn check_truth(held: &Held) -> Result<(), String> {
+        let counts = held.holder.counts();
+        let free = truth::nobody_uses(&kept(held.inode)).expect("a lease");
+        if free == (counts.files == counts.unleased) {
+            return Ok(());
+        }
+        Err(format!("a lease says free: {free}, with {counts:?}"))
+    }
+
+    /// What is opened while the agent watches is counted in any case.
+    fn check_another(held: &Held) -> Result<(), String> {
+        if held.kind.writes() {
+            return Ok(());
+        }
+        let before = count(held.inode);
+        let another = hold(held.kind, &kept(held.inode));
+        let during = count(held.inode);
+        let added = total(another.counts());
+        drop(another);
+        let after = count(held.inode);
+        if (during, after) == (before + added, before) {
+            return Ok(());
+        }
+        Err(format!(
+            "counted {before}, with another {during}, then {after}"
+        ))
+    }
+
+    fn check_reaped(held: Held) -> Result<(), String> {
+        if !holds().contains(&held.inode) {
+            return Err("gone before its holder".to_owned());
+        }
+        let counts = held.holder.counts();
+        drop(held.holder);
+        let latency = reaped(held.inode)?;
+        println!(
+            "{:18} {counts:?}, reaped after {latency:?}",
+            held.kind.name()
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn each_is_counted_and_reaped_with_its_last() {
+        begin();
+        package::install(&old_package());
+        let all = hold_each();
+        package::install(&new_package());
+        assert_sealed();
+        assert_eq!(orphans(), [] as [PathBuf; 0]);
+
+        let mut wrong: BTreeMap<&str, String> = BTreeMap::new();
+        for held in &all {
+            let checked = check_counted(held)
+                .and_then(|()| check_truth(held))
+                .and_then(|()| check_another(held));
+            if let Err(why) = checked {
+                wrong.insert(held.kind.name(), why);
+            }
+        }
+        for held in all {
+            let name = held.kind.name();
+            if let Err(why) = check_reaped(held) {
+                wrong.insert(name, why);
+            }
+        }
+        assert_eq!(wrong, BTreeMap::new());
+        wait_for_reap();
+    }
+
+    /// No program is run in between: it would close a socket.
+    #[test]
+    fn a_dead_socket_holds_until_it_is_collected() {
+        begin();
+        package::install(&old_package());
+        let inode = inode_of(Kind::DeadSocket);
+        let first = hold(Kind::Descriptor, &public(Kind::DeadSocket));
+        package::install(&new_package());
+        assert_sealed();
+
+        let mut seen = false;
+        for _ in 0..20 {
+            let dead = hold(Kind::DeadSocket, &kept(inode));
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            if dead.counts().files == 1 {
+                let free = truth::nobody_uses(&kept(inode)).expect("a lease");
+                seen |= !free;
+            }
+        }
+        assert!(seen, "each was collected at once");
+        let dead = hold(Kind::DeadSocket, &kept(inode));
+        drop(first);
+        assert!(holds().contains(&inode) || dead.counts().files == 0);
+        drop(dead);
+        reaped(inode).expect("a reap");
+    }
+}
