@@ -68,7 +68,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 /// The full set on one kernel; on the others, and where the kernel preempts, what depends on them.
 fn guests(filter: Option<&str>) -> Result<Tally> {
-    const KERNEL_DEPENDENT: &[&str] = &["upgrade", "openers"];
+    const KERNEL_DEPENDENT: &[&str] = &["upgrade", "openers", "kinds::all"];
     let boots: Vec<Boot> = match filter {
         Some(filter) => vec![Boot::new(Kernel::Trixie, "", &[filter])],
         None => vec![

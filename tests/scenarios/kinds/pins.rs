@@ -11,42 +11,41 @@ mod root {
 
     use crate::kinds::{inode_of, new_package, old_package, public};
 
-    fn check(pin: Pin) {
+    /// Any three files, one for each.
+    const PINS: [(Pin, Kind); 3] = [
+        (Pin::BindMount, Kind::Descriptor),
+        (Pin::Uprobe, Kind::Dup),
+        (Pin::OverlayEntry, Kind::Path),
+    ];
+
+    fn pins_told(inode: u64) -> u64 {
+        let status = status();
+        let holds = status["holds"].as_array().expect("holds");
+        let hold = holds.iter().find(|hold| hold["inode"] == inode);
+        hold.and_then(|hold| hold["pins"].as_u64()).unwrap_or(0)
+    }
+
+    #[test]
+    fn a_pinned_file_is_kept_and_told() {
         begin();
         package::install(&old_package());
-        let inode = inode_of(Kind::Descriptor);
-        let pinned = pin.hold(&public(Kind::Descriptor)).expect("a pin");
+        let pinned = PINS.map(|(pin, kind)| {
+            let inode = inode_of(kind);
+            (pin, inode, pin.hold(&public(kind)).expect("a pin"))
+        });
         package::install(&new_package());
+        thread::sleep(Duration::from_secs(1));
         assert_sealed();
-        thread::sleep(Duration::from_secs(2));
-        assert!(holds().contains(&inode), "{pin:?}: unlinked, so an orphan");
-        assert_sealed();
-        let status = status();
-        let hold = status["holds"]
-            .as_array()
-            .and_then(|holds| holds.iter().find(|hold| hold["inode"] == inode))
-            .unwrap_or_else(|| panic!("no hold {inode} in {status:#}"));
-        assert!(hold["pins"].as_u64() > Some(0), "{status:#}");
-        drop(pinned);
-        wait(
-            Duration::from_secs(10),
-            "the hold goes with its pin",
-            || !holds().contains(&inode) && is_sealed(),
-        );
-    }
-
-    #[test]
-    fn a_bind_mount_is_found() {
-        check(Pin::BindMount);
-    }
-
-    #[test]
-    fn a_uprobe_is_found() {
-        check(Pin::Uprobe);
-    }
-
-    #[test]
-    fn an_entry_of_an_overlay_is_found() {
-        check(Pin::OverlayEntry);
+        for (pin, inode, _) in &pinned {
+            assert!(holds().contains(inode), "{pin:?}: unlinked while pinned");
+            assert!(pins_told(*inode) > 0, "{pin:?}: {:#}", status());
+        }
+        for (pin, inode, pinned) in pinned {
+            drop(pinned);
+            let what = format!("{pin:?}: the hold goes with its pin");
+            wait(Duration::from_secs(10), &what, || {
+                !holds().contains(&inode) && is_sealed()
+            });
+        }
     }
 }
