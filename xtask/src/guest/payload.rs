@@ -19,6 +19,8 @@ const OUT_BYTES: u64 = 1 << 30;
 pub(super) fn write(file: &Path, guest: &Guest, command: &[OsString]) -> Result<()> {
     let mut tar = Builder::new(BufWriter::new(File::create(file)?));
     tar.follow_symlinks(false);
+    // The initramfs's tar knows no sparse files.
+    tar.sparse(false);
     for installed in &guest.installed {
         let content = fs::read(&installed.source)
             .with_context(|| format!("cannot read {}", installed.source.display()))?;
