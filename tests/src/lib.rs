@@ -4,6 +4,7 @@ pub mod cost;
 pub mod kinds;
 pub mod package;
 mod sys;
+pub mod torture;
 pub mod truth;
 
 use std::{

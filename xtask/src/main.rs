@@ -11,6 +11,7 @@ mod process;
 mod say;
 mod setup;
 mod test;
+mod torture;
 mod vm;
 
 use std::process::ExitCode;
@@ -23,6 +24,7 @@ use clap::Parser;
 enum Task {
     Setup(setup::Arguments),
     Test(test::Arguments),
+    Torture(torture::Arguments),
     Vm(vm::Arguments),
     Demo(demo::Arguments),
     #[command(subcommand)]
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
     let ended = match Task::parse() {
         Task::Setup(arguments) => setup::run(&arguments),
         Task::Test(arguments) => test::run(&arguments),
+        Task::Torture(arguments) => torture::run(&arguments),
         Task::Vm(arguments) => vm::run(arguments),
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Bench(benchmark) => bench::run(&benchmark),

@@ -11,6 +11,7 @@ use crate::{
     lab::kernel::Kernel,
     say,
     setup::{self, Need},
+    torture,
 };
 use scenarios::{Boot, Scenarios};
 
@@ -57,6 +58,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if !arguments.host {
         setup::ensure(Need::LAB)?;
         tally.add(guests(arguments.scenario.as_deref())?);
+        if arguments.scenario.is_none() {
+            tally.add(torture()?);
+        }
     }
     println!("{} passed, {} failed", tally.passed, tally.failed);
     Ok(if tally.failed == 0 {
@@ -64,6 +68,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Each run counts as one test.
+fn torture() -> Result<Tally> {
+    let mut tally = Tally::default();
+    for run in torture::short()? {
+        tally.passed += u64::from(!run.is_failed());
+        tally.failed += u64::from(run.is_failed());
+    }
+    Ok(tally)
 }
 
 /// The full set on one kernel; on the others, and where the kernel preempts, what depends on them.

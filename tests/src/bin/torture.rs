@@ -1,0 +1,8 @@
+//! The torture test's program, for a guest; `cargo xtask torture` runs it there.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    rousr_tests::torture::main(&arguments)
+}

@@ -1,0 +1,150 @@
+//! The agent under test: its unit, its death, its figures.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{Read as _, Write as _},
+    os::unix::net::UnixStream,
+    process::{Command, Output},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{
+    FOLDER,
+    judge::{Counted, parse_verify},
+};
+
+const UNIT: &str = "rousr.service";
+const METRICS: &str = "/run/rousr/metrics.sock";
+
+/// How long the agent may take to be ready.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Starts the agent anew: it may be killed as often as one likes, and writes its log to a file.
+pub(super) fn start(ring_bytes: Option<u32>) -> Result<()> {
+    let folder = format!("/run/systemd/system/{UNIT}.d");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {folder}"))?;
+    let ring = ring_bytes.map_or_else(String::new, |bytes| {
+        format!("ExecStart=\nExecStart=/usr/sbin/rousr agent --ring-bytes {bytes}\n")
+    });
+    let lines = format!(
+        "[Unit]\nStartLimitIntervalSec=0\n[Service]\nStandardError=append:{}\n{ring}",
+        log_path()
+    );
+    fs::write(format!("{folder}/torture.conf"), lines)?;
+    systemctl(&["daemon-reload"])?;
+    systemctl(&["restart", UNIT])?;
+    Ok(())
+}
+
+/// Kills it; systemd starts it again.
+pub(super) fn kill() -> Result<()> {
+    let pid = systemctl(&["show", "-P", "MainPID", UNIT])?;
+    let pid = pid.trim().parse().ok().and_then(Pid::from_raw);
+    match pid {
+        Some(pid) => Ok(kill_process(pid, Signal::KILL)?),
+        // It is just being started.
+        None => {
+            wait_until_ready()?;
+            kill()
+        }
+    }
+}
+
+/// Waits until systemd has started it.
+pub(super) fn wait_until_ready() -> Result<()> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let state = systemctl(&["show", "-P", "ActiveState", UNIT])?;
+        match state.trim() {
+            "active" => return Ok(()),
+            "failed" => bail!("the agent does not start; its log:\n{}", log()?),
+            state => ensure!(
+                Instant::now() < end,
+                "the agent is {state} for {PATIENCE:?}; its log:\n{}",
+                log()?
+            ),
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// `rousr verify --json`: what is counted of each watched inode. It exits with 1 on a difference
+/// of its own finding; the judge finds it too.
+pub(super) fn verify() -> Result<BTreeMap<u64, Counted>> {
+    let output = Command::new("/usr/sbin/rousr")
+        .args(["verify", "--json"])
+        .output()
+        .context("cannot run rousr")?;
+    if output.status.code() == Some(2) {
+        return status();
+    }
+    parse_verify(&output.stdout).with_context(|| said(&output))
+}
+
+/// What it wrote since the start, in all its lives.
+pub(super) fn log() -> Result<String> {
+    let path = log_path();
+    fs::read_to_string(&path).with_context(|| path)
+}
+
+fn log_path() -> String {
+    format!("{FOLDER}/agent.log")
+}
+
+/// Its metrics in the text format of Prometheus.
+pub(super) fn metrics() -> Result<String> {
+    let mut socket = UnixStream::connect(METRICS).with_context(|| METRICS)?;
+    socket.write_all(b"GET /metrics HTTP/1.0\r\nHost: rousr\r\n\r\n")?;
+    let mut text = String::new();
+    socket.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn systemctl(arguments: &[&str]) -> Result<String> {
+    let output = Command::new("systemctl")
+        .args(arguments)
+        .output()
+        .context("cannot run systemctl")?;
+    ensure!(
+        output.status.success(),
+        "systemctl {arguments:?}: {}",
+        said(&output)
+    );
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn said(output: &Output) -> String {
+    format!(
+        "{}: {}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+fn status() -> Result<BTreeMap<u64, Counted>> {
+    let output = Command::new("/usr/sbin/rousr")
+        .args(["status", "--json"])
+        .output()
+        .context("cannot run rousr")?;
+    let status: serde_json::Value =
+        serde_json::from_slice(&output.stdout).with_context(|| said(&output))?;
+    let holds = status["holds"].as_array().context("no holds")?;
+    Ok(holds
+        .iter()
+        .filter_map(|hold| {
+            Some((
+                hold["inode"].as_u64()?,
+                Counted {
+                    counted: hold["count"].as_u64()?,
+                    kernel: None,
+                },
+            ))
+        })
+        .collect())
+}

@@ -1,0 +1,217 @@
+//! The conductor: upgrades the package under its workers, kills the agent, and judges at quiet points.
+
+use std::{
+    collections::BTreeMap,
+    os::fd::OwnedFd,
+    thread::{self, ScopedJoinHandle},
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+
+use super::{
+    Options, agent,
+    figures::Counters,
+    ground,
+    holdings::Count,
+    judge::judge,
+    kind::Phase,
+    package::{self, Transaction},
+    protocol::Order,
+    report::{Run, progress},
+    team::Team,
+};
+use crate::is_sealed;
+
+/// How long wrong counts and stale holds may last once all is quiet: io_uring of 6.1 keeps a removed
+/// file for up to a second.
+const GRACE: Duration = Duration::from_secs(4);
+
+/// Without a wanted number of deaths, the agent dies once in as many rounds.
+const ROUNDS_A_DEATH: u32 = 4;
+
+/// Runs until the time is over, the operations are done or the agent has died often enough.
+pub(super) fn run(options: &Options) -> Result<Run> {
+    ground::prepare(options)?;
+    let opened = Transaction::begin()?;
+    package::install(options.files)?;
+    let team = Team::start(options.seed, options.workers, options.files)?;
+    opened.end()?;
+    let mut conductor = Conductor {
+        options,
+        team,
+        // Apart from the workers' sequence.
+        random: fastrand::Rng::with_seed(!options.seed),
+        counters: Counters::default(),
+        run: Run::default(),
+        upgrade: Duration::from_secs(2),
+    };
+    conductor.play()?;
+    conductor.finish()
+}
+
+struct Conductor<'a> {
+    options: &'a Options,
+    team: Team,
+    random: fastrand::Rng,
+    counters: Counters,
+    run: Run,
+    /// How long the last upgrade took.
+    upgrade: Duration,
+}
+
+impl Conductor<'_> {
+    fn play(&mut self) -> Result<()> {
+        let began = Instant::now();
+        for round in 0.. {
+            self.round(round)?;
+            progress(&format!(
+                "{:.0} s, round {round}: {}",
+                began.elapsed().as_secs_f64(),
+                self.run.summary()
+            ));
+            if self.run.is_failed() || self.is_done(began) {
+                break;
+            }
+        }
+        self.run.seconds = began.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    fn is_done(&self, began: Instant) -> bool {
+        let reached = |wanted: Option<u64>, is| wanted.is_some_and(|wanted| is >= wanted);
+        began.elapsed().as_secs() >= self.options.seconds
+            || reached(self.options.operations, self.run.total())
+            || reached(self.options.kills, self.run.kills)
+    }
+
+    /// One upgrade: the files of the generation are opened, replaced, held for a while without a name,
+    /// and those of the generation before are let go.
+    fn round(&mut self, round: u32) -> Result<()> {
+        let blocked = round % 2 == 1;
+        self.team.order(&Order::Begin { generation: round })?;
+        let dies = self.options.kills.is_some();
+        let blocker = self.upgrade(round + 1, blocked, dies)?;
+        if dies {
+            self.judge(blocked)?;
+        }
+        let phase = match blocked {
+            true => Phase::Blocked,
+            false => Phase::Sealed,
+        };
+        let dies = !dies && round % ROUNDS_A_DEATH == ROUNDS_A_DEATH - 2;
+        self.churn(phase, dies)?;
+        self.team.order(&Order::Release { generation: round })?;
+        self.judge(blocked)?;
+        drop(blocker);
+        Ok(())
+    }
+
+    /// Upgrades while the workers go on, and kills the agent somewhere in it.
+    fn upgrade(&mut self, generation: u32, block: bool, dies: bool) -> Result<Option<OwnedFd>> {
+        let order = Order::Churn {
+            phase: Phase::Upgrade,
+            operations: self.options.operations_a_round / 4,
+        };
+        // Before, during or just after it.
+        let moment = self.upgrade.mul_f64(1.25 * self.random.f64());
+        let began = Instant::now();
+        let files = self.options.files;
+        let blocker = thread::scope(|scope| {
+            let upgrade = scope.spawn(|| {
+                let blocker = Transaction::begin()?.upgrade(generation, files, block)?;
+                anyhow::Ok((blocker, began.elapsed()))
+            });
+            let death = scope.spawn(move || match dies {
+                true => kill_after(moment),
+                false => Ok(()),
+            });
+            let churned = self.team.order(&order);
+            let (blocker, took) = join(upgrade)?;
+            self.upgrade = took;
+            join(death)?;
+            churned.map(|()| blocker)
+        })?;
+        self.died(dies)?;
+        Ok(blocker)
+    }
+
+    fn churn(&mut self, phase: Phase, dies: bool) -> Result<()> {
+        let order = Order::Churn {
+            phase,
+            operations: self.options.operations_a_round * 3 / 4,
+        };
+        let moment = self.upgrade.mul_f64(self.random.f64());
+        thread::scope(|scope| {
+            let death = scope.spawn(move || match dies {
+                true => kill_after(moment),
+                false => Ok(()),
+            });
+            let churned = self.team.order(&order);
+            join(death)?;
+            churned
+        })?;
+        self.died(dies)
+    }
+
+    fn died(&mut self, dies: bool) -> Result<()> {
+        if dies {
+            self.run.kills += 1;
+            agent::wait_until_ready()?;
+        }
+        Ok(())
+    }
+
+    /// Compares, the workers being quiet; what is wrong may mend itself for a while.
+    fn judge(&mut self, blocked: bool) -> Result<()> {
+        let reports = self.team.reports()?;
+        let mut model: BTreeMap<u64, Count> = BTreeMap::new();
+        self.run.operations.clear();
+        self.run.premature_seen = 0;
+        for report in reports {
+            for (inode, count) in report.counts {
+                model.entry(inode).or_default().add(count);
+            }
+            self.run.add(&report.operations, &report.premature);
+        }
+        let public = package::inodes(self.options.files)?;
+        let quiet = Instant::now();
+        let findings = loop {
+            let holds = crate::holds();
+            let counted = agent::verify()?;
+            let findings = judge(&model, &holds, &public, &counted);
+            let sealed = blocked || is_sealed();
+            if (findings.is_clean() && sealed) || quiet.elapsed() > GRACE {
+                self.run.unsealed += u64::from(!sealed);
+                break findings;
+            }
+            thread::sleep(Duration::from_millis(100));
+        };
+        self.run.settled(quiet.elapsed(), &model, &findings);
+        self.counters.look(&agent::metrics()?);
+        Ok(())
+    }
+
+    /// Lets go of all, and asks the agent what it saw.
+    fn finish(mut self) -> Result<Run> {
+        if !self.run.is_failed() {
+            self.team.order(&Order::Release {
+                generation: u32::MAX,
+            })?;
+            self.judge(false)?;
+        }
+        self.run.agent(&self.counters, &agent::log()?);
+        Ok(self.run)
+    }
+}
+
+fn kill_after(moment: Duration) -> Result<()> {
+    thread::sleep(moment);
+    agent::kill()
+}
+
+fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}

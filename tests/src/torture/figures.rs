@@ -1,0 +1,93 @@
+//! What the agent's metrics and log say of a run in which it may have died.
+
+use std::collections::BTreeMap;
+
+/// Counters that begin anew with each of the agent's lives.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    /// Of lives that are over.
+    past: BTreeMap<String, u64>,
+    now: BTreeMap<String, u64>,
+}
+
+impl Counters {
+    /// Takes a look at the metrics. What a life counted between its last look and its end is lost.
+    pub(super) fn look(&mut self, metrics: &str) {
+        for (name, value) in metrics.lines().filter_map(sample) {
+            let now = self.now.entry(name.to_owned()).or_default();
+            if value < *now {
+                *self.past.entry(name.to_owned()).or_default() += *now;
+            }
+            *now = value;
+        }
+    }
+
+    /// The sum of all samples whose name, labels left out, is this one; `None` where there are none.
+    pub(super) fn total(&self, name: &str) -> Option<u64> {
+        let sum = |counters: &BTreeMap<String, u64>| {
+            counters
+                .iter()
+                .filter(|(key, _)| key.split('{').next() == Some(name))
+                .map(|(_, value)| value)
+                .copied()
+                .reduce(|sum, value| sum + value)
+        };
+        let now = sum(&self.now)?;
+        Some(now + sum(&self.past).unwrap_or(0))
+    }
+}
+
+/// A sample that counts: name with labels, and value.
+fn sample(line: &str) -> Option<(&str, u64)> {
+    if line.starts_with('#') {
+        return None;
+    }
+    let (name, value) = line.rsplit_once(' ')?;
+    Some((name, value.parse().ok()?))
+}
+
+/// The microseconds from last release to removal in the agent's log, in ascending order.
+pub(super) fn latencies(log: &str) -> Vec<u64> {
+    let mut latencies: Vec<u64> = log
+        .lines()
+        .filter_map(|line| line.split_once("latency_us=")?.1.split_whitespace().next())
+        .filter_map(|figure| figure.parse().ok())
+        .collect();
+    latencies.sort_unstable();
+    latencies
+}
+
+/// The smallest of `sorted` that at least `percent` of them do not exceed.
+pub(super) fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_life_adds_to_the_last() {
+        let mut counters = Counters::default();
+        assert_eq!(counters.total("rousr_losses_total"), None);
+        for (full, other) in [(3, 1), (5, 1), (0, 2)] {
+            counters.look(&format!(
+                "# HELP rousr_losses Lost.\nrousr_losses_total{{kind=\"ring\"}} {full}\n\
+                 rousr_losses_total{{kind=\"map\"}} {other}\nrousr_losses_total_other 9\n# EOF\n"
+            ));
+        }
+        assert_eq!(counters.total("rousr_losses_total"), Some(5 + 2));
+    }
+
+    #[test]
+    fn reads_latencies_and_their_distribution() {
+        let log = "INFO reaped inode=7 bytes=8192 latency_us=90 level=\"sealed\"\n\
+            INFO settled level=\"sealed\"\nINFO reaped inode=8 latency_us=10\n";
+        let sorted = latencies(log);
+        assert_eq!(sorted, [10, 90]);
+        let percentiles = [0, 50, 51, 99, 100].map(|percent| percentile(&sorted, percent));
+        assert_eq!(percentiles, [10, 10, 90, 90, 90].map(Some));
+        assert_eq!(percentile(&[], 50), None);
+    }
+}

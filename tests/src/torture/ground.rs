@@ -1,0 +1,66 @@
+//! What the guest has to have before it begins.
+
+use std::{
+    fs::{self, File, Permissions},
+    io::Write as _,
+    os::unix::fs::PermissionsExt as _,
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::{EMPTY_FOLDER, FOLDER, Mode, Options, agent, image, kind::Kind, sys};
+use crate::sys::swapon;
+
+/// Where dying processes' memory is swapped to.
+const SWAP_AREA: &str = "/var/lib/rousr-torture.swap";
+const SWAP_PAGES: u32 = 4096;
+
+/// A ring that holds some dozen events.
+const SMALL_RING: u32 = 4096;
+
+pub(super) fn prepare(options: &Options) -> Result<()> {
+    for folder in [FOLDER, EMPTY_FOLDER] {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {folder}"))?;
+    }
+    let loops = options.workers * Kind::LoopDevice.limit();
+    command("modprobe", &["loop", &format!("max_loop={loops}")])?;
+    command("modprobe", &["overlay"])?;
+    // It would look into each loop device, and the workers are after something else.
+    command(
+        "systemctl",
+        &[
+            "stop",
+            "systemd-udevd-kernel.socket",
+            "systemd-udevd-control.socket",
+            "systemd-udevd",
+        ],
+    )?;
+    // Loop devices, overlays and swap areas wait for grace periods of RCU.
+    fs::write("/sys/kernel/rcu_expedited", "1").context("/sys/kernel/rcu_expedited")?;
+    swap().context("cannot make a swap area")?;
+    let ring = (options.mode == Mode::Overflow).then_some(SMALL_RING);
+    agent::start(ring)
+}
+
+fn swap() -> Result<()> {
+    let mut file = File::create(SWAP_AREA)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    file.write_all(&image::swap_header(SWAP_PAGES - 1))?;
+    file.write_all(&vec![0; sys::PAGE * (SWAP_PAGES as usize - 1)])?;
+    file.sync_all()?;
+    Ok(swapon(SWAP_AREA.as_ref())?)
+}
+
+fn command(program: &str, arguments: &[&str]) -> Result<()> {
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .with_context(|| format!("cannot run {program}"))?;
+    ensure!(
+        output.status.success(),
+        "{program} {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! One run in one guest.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use serde_json::json;
+
+use super::figures::{Line, Run};
+use super::{Mode, Preempt, build};
+use crate::guest::{EMULATOR_FAULT, Ending, Guest};
+use crate::install::{self, Installed};
+use crate::lab::kernel::Kernel;
+use crate::say;
+
+/// Files of the package, and each worker's operations between two upgrades.
+const FILES: u64 = 2500;
+const OPERATIONS_A_ROUND: u64 = 8000;
+/// The same where each upgrade is there for one death of the agent.
+const FILES_TO_DIE: u64 = 500;
+const OPERATIONS_TO_DIE: u64 = 800;
+
+/// Debian's security modules without BPF.
+const WITHOUT_BPF: &str = "lsm=lockdown,capability,landlock,yama,apparmor";
+
+/// What a guest does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    pub(super) kernel: Kernel,
+    pub(super) preempt: Preempt,
+    pub(super) seconds: u64,
+    pub(super) operations: Option<u64>,
+    pub(super) kills: Option<u64>,
+    pub(super) seed: u64,
+    pub(super) workers: u32,
+    pub(super) mode: Mode,
+}
+
+impl Plan {
+    /// The command that repeats it.
+    pub(super) fn command(&self) -> String {
+        let mut command = format!(
+            "cargo xtask torture --kernel {} --preempt {} --mode {} --seed {} --workers {}",
+            self.kernel.name(),
+            self.preempt.name(),
+            self.mode.name(),
+            self.seed,
+            self.workers
+        );
+        if self.seconds < u64::from(u32::MAX) {
+            command += &format!(" --seconds {}", self.seconds);
+        }
+        if let Some(operations) = self.operations {
+            command += &format!(" --operations {operations}");
+        }
+        if let Some(kills) = self.kills {
+            command += &format!(" --kills {kills}");
+        }
+        command
+    }
+
+    /// What the program in the guest takes.
+    fn options(&self) -> String {
+        let (files, operations) = match self.kills {
+            Some(_) => (FILES_TO_DIE, OPERATIONS_TO_DIE),
+            None => (FILES, OPERATIONS_A_ROUND),
+        };
+        json!({
+            "seed": self.seed,
+            "workers": self.workers,
+            "files": files,
+            "operationsARound": operations,
+            "seconds": self.seconds,
+            "operations": self.operations,
+            "kills": self.kills,
+            "mode": match self.mode {
+                Mode::Overflow => "overflow",
+                Mode::Normal | Mode::NoLsm => "normal",
+            },
+        })
+        .to_string()
+    }
+
+    fn append(&self) -> String {
+        let preempt = match self.preempt {
+            Preempt::Default => "",
+            Preempt::Full => "preempt=full ",
+        };
+        let modules = match self.mode {
+            Mode::NoLsm => WITHOUT_BPF,
+            Mode::Normal | Mode::Overflow => "",
+        };
+        format!("{preempt}{modules}")
+    }
+}
+
+/// What every guest gets.
+pub(super) struct Bench {
+    share: PathBuf,
+    installed: Vec<Installed>,
+}
+
+impl Bench {
+    pub(super) fn build() -> Result<Self> {
+        let installed = install::build(true)?;
+        install::check_c_library()?;
+        let share = build::share()?;
+        Ok(Self { share, installed })
+    }
+
+    /// Runs a guest to its end, and says how far it is.
+    pub(super) fn run(&self, plan: &Plan) -> Result<Run> {
+        /// More than a run takes that is not cut off by time.
+        const LONGEST: Duration = Duration::from_secs(3600);
+        /// Boot, preparation and the last round.
+        const AROUND: Duration = Duration::from_secs(180);
+        let guest = Guest {
+            append: plan.append(),
+            timeout: LONGEST.min(Duration::from_secs(plan.seconds) + AROUND),
+            installed: self.installed.clone(),
+            share: Some(self.share.clone()),
+            ..Guest::systemd(plan.kernel)
+        };
+        let command: [OsString; 2] = ["/run/share/torture".into(), plan.options().into()];
+        // By an emulator's fault it begins anew: what is left is one whole run.
+        let (ending, reader) = guest.run_whole(&command, Reader::default)?;
+        let why = match (ending, reader.run) {
+            (Ending::Exited(_), Some(run)) => {
+                return Ok(Run {
+                    kernel: plan.kernel.version()?.unwrap_or_default(),
+                    preempt: plan.preempt.name().into(),
+                    mode: plan.mode.name().into(),
+                    seed: plan.seed,
+                    ..run
+                });
+            }
+            (Ending::Exited(status), None) => format!("ended with status {status}"),
+            (Ending::TimedOut, _) => format!("not done within {} s", guest.timeout.as_secs()),
+            (Ending::Interrupted, _) => "interrupted".into(),
+            (Ending::EmulatorFault, _) => EMULATOR_FAULT.into(),
+        };
+        bail!("{why}\n{}once more: {}", reader.other, plan.command())
+    }
+}
+
+/// Takes the program's lines apart.
+#[derive(Debug, Default)]
+struct Reader {
+    line: Vec<u8>,
+    run: Option<Run>,
+    /// What is no line of ours.
+    other: String,
+}
+
+impl Write for Reader {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for &byte in bytes {
+            match byte {
+                b'\n' => self.take_line(),
+                byte => self.line.push(byte),
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Reader {
+    fn take_line(&mut self) {
+        let line = std::mem::take(&mut self.line);
+        match serde_json::from_slice(&line) {
+            Ok(Line::Progress(text)) => say::line(format!("torture: {text}")),
+            Ok(Line::Report(run)) => self.run = Some(*run),
+            Err(_) => {
+                let line = String::from_utf8_lossy(&line);
+                say::line(&line);
+                self.other += &line;
+                self.other.push('\n');
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_report_and_what_is_not_ours() {
+        let mut reader = Reader::default();
+        let text = format!(
+            "{{\"progress\":\"round 1\"}}\nwarning: odd\n{{\"report\":{}}}\n",
+            super::super::figures::SAMPLE
+        );
+        for chunk in text.as_bytes().chunks(7) {
+            reader.write_all(chunk).expect("takes it");
+        }
+        assert_eq!(reader.other, "warning: odd\n");
+        let run = reader.run.expect("a report");
+        assert_eq!(run.total(), 300);
+    }
+
+    #[test]
+    fn a_plan_says_how_to_repeat_it() {
+        let plan = Plan {
+            kernel: Kernel::Bookworm,
+            preempt: Preempt::Full,
+            seconds: u64::from(u32::MAX),
+            operations: Some(1000),
+            kills: None,
+            seed: 7,
+            workers: 12,
+            mode: Mode::NoLsm,
+        };
+        assert_eq!(
+            plan.command(),
+            "cargo xtask torture --kernel 6.1 --preempt full --mode no-lsm --seed 7 --workers 12 --operations 1000"
+        );
+        assert_eq!(
+            plan.append(),
+            "preempt=full lsm=lockdown,capability,landlock,yama,apparmor"
+        );
+    }
+}
