@@ -26,7 +26,8 @@ pub(super) struct Holder<M> {
     pub(super) kind: Kind,
     pub(super) inode: Rc<Inode>,
     pub(super) file: Rc<Opened>,
-    pub(super) means: M,
+    /// Shared by those that can only be released together.
+    pub(super) means: Rc<M>,
 }
 
 /// Files of an inode that are alive.
@@ -83,12 +84,23 @@ impl<M> Holdings<M> {
         self.holders.push(holder);
     }
 
-    pub(super) fn take(&mut self, at: usize) -> Holder<M> {
-        let holder = self.holders.swap_remove(at);
-        if let Some(count) = self.of_kind.get_mut(&holder.kind) {
-            *count -= 1;
+    /// Takes a holder out, and those that share its means.
+    pub(super) fn take(&mut self, at: usize) -> Vec<Holder<M>> {
+        let means = Rc::clone(&self.holders[at].means);
+        let taken: Vec<Holder<M>> = match Rc::strong_count(&means) {
+            // This one's and the clone.
+            2 => vec![self.holders.swap_remove(at)],
+            _ => self
+                .holders
+                .extract_if(.., |holder| Rc::ptr_eq(&holder.means, &means))
+                .collect(),
+        };
+        for holder in &taken {
+            if let Some(count) = self.of_kind.get_mut(&holder.kind) {
+                *count -= 1;
+            }
         }
-        holder
+        taken
     }
 
     /// The first holder that will do, from a random one on.
@@ -151,7 +163,7 @@ mod tests {
                 number,
             }),
             file: Rc::clone(file),
-            means: (),
+            means: Rc::new(()),
         }
     }
 
@@ -180,6 +192,25 @@ mod tests {
         holdings.take(holdings.len() - 1);
         holdings.take(holdings.len() - 1);
         assert_eq!(holdings.len(), 1);
+    }
+
+    #[test]
+    fn those_with_the_same_means_go_together() {
+        let file = Rc::new(Opened { path_only: false });
+        let mut holdings = Holdings::default();
+        let pair = holder(Kind::Program, 1, &file);
+        holdings.push(Holder {
+            kind: Kind::Interpreter,
+            inode: Rc::clone(&pair.inode),
+            file: Rc::clone(&file),
+            means: Rc::clone(&pair.means),
+        });
+        holdings.push(holder(Kind::Dup, 1, &file));
+        holdings.push(pair);
+        let taken = holdings.take(2);
+        assert_eq!(taken.len(), 2);
+        let left = [Kind::Program, Kind::Interpreter, Kind::Dup].map(|kind| holdings.count(kind));
+        assert_eq!((left, holdings.len()), ([0, 0, 1], 1));
     }
 
     proptest! {

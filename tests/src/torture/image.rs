@@ -1,7 +1,7 @@
 //! What a watched file contains: at once a program, a program's interpreter, a disk and a swap area.
 //!
-//! The first bytes are an ELF program that sleeps for ever. It is position-independent, so that it
-//! serves as the interpreter of another one too. A swap area's header begins at byte 1024 and ends with
+//! The first bytes are an ELF program that sleeps for ever. It names descriptor 900 as its interpreter,
+//! and is position-independent, so that it serves as the interpreter of another one too. A swap area's header begins at byte 1024 and ends with
 //! its signature at the first page's end (mkswap(8), `union swap_header` of linux/swap.h).
 
 use super::sys::PAGE;
@@ -11,6 +11,9 @@ pub(super) const SIZE: usize = 2 * PAGE;
 
 /// Where the text that tells generations apart stands.
 const STAMP: usize = 512;
+
+/// The descriptor that a watched program's interpreter is.
+pub(super) const INTERPRETER: i32 = 900;
 
 const ELF_HEADER: usize = 64;
 const PROGRAM_HEADER: usize = 56;
@@ -22,7 +25,8 @@ const EXIT: &[u8] = b"\xb8\x3c\x00\x00\x00\x31\xff\x0f\x05";
 
 /// The content of a watched file of a generation.
 pub(super) fn watched(generation: u32) -> Vec<u8> {
-    let mut image = program(PAUSE, None);
+    let interpreter = format!("/proc/self/fd/{INTERPRETER}");
+    let mut image = program(PAUSE, Some(&interpreter));
     image.resize(SIZE, 0);
     let stamp = format!("generation {generation}\n");
     put(&mut image, STAMP, stamp.as_bytes());
@@ -33,11 +37,6 @@ pub(super) fn watched(generation: u32) -> Vec<u8> {
 /// A program that ends at once.
 pub(super) fn ending() -> Vec<u8> {
     program(EXIT, None)
-}
-
-/// A program that is run by the program at `interpreter`.
-pub(super) fn interpreted(interpreter: &str) -> Vec<u8> {
-    program(EXIT, Some(interpreter))
 }
 
 /// The first page of a swap area with this many pages besides it.
@@ -100,7 +99,11 @@ fn put(image: &mut [u8], at: usize, bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
+    use std::{
+        fs,
+        os::{fd::AsRawFd as _, unix::fs::PermissionsExt as _},
+        process::Command,
+    };
 
     use super::*;
 
@@ -121,24 +124,22 @@ mod tests {
         let write = |name: &str, image: &[u8]| {
             let path = folder.path().join(name);
             fs::write(&path, image).expect("writes");
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
-                .expect("changes the mode");
+            let mode = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(&path, mode).expect("changes the mode");
             path
         };
-        let sleeping = write("sleeping", &watched(1));
         let ending = write("ending", &ending());
-        let run = write("run", &interpreted(&ending.to_string_lossy()));
-        let slept = write("slept", &interpreted(&sleeping.to_string_lossy()));
-        for path in [ending, run] {
-            assert!(Command::new(path).status().expect("runs").success());
-        }
-        for path in [sleeping, slept] {
-            let mut child = Command::new(&path).spawn().expect("runs");
-            let exe = fs::read_link(format!("/proc/{}/exe", child.id())).expect("is running");
-            assert_eq!(exe, path);
-            assert!(child.try_wait().expect("is ours").is_none());
-            child.kill().expect("is killed");
-            child.wait().expect("ends");
-        }
+        assert!(Command::new(ending).status().expect("runs").success());
+
+        let watched = write("watched", &watched(1));
+        let file = fs::File::open(&watched).expect("opens");
+        let interpreter = rustix::io::fcntl_dupfd_cloexec(&file, INTERPRETER).expect("duplicates");
+        assert_eq!(interpreter.as_raw_fd(), INTERPRETER);
+        let mut child = Command::new(&watched).spawn().expect("runs");
+        let exe = fs::read_link(format!("/proc/{}/exe", child.id())).expect("is running");
+        assert_eq!(exe, watched);
+        assert!(child.try_wait().expect("is ours").is_none());
+        child.kill().expect("is killed");
+        child.wait().expect("ends");
     }
 }

@@ -46,6 +46,31 @@ pub(super) enum Means {
     Container(u32),
 }
 
+/// A holder that another is had from.
+pub(super) struct Source<'a> {
+    pub(super) means: &'a Means,
+    pub(super) inode: u64,
+}
+
+impl Source<'_> {
+    fn descriptor(&self) -> io::Result<BorrowedFd<'_>> {
+        match self.means {
+            Means::Descriptor(file) => Ok(file.as_fd()),
+            other => Err(io::Error::other(format!("{other:?} has no descriptor"))),
+        }
+    }
+
+    /// A second file of the inode that is mapped.
+    fn reopen_mapping(&self) -> io::Result<Means> {
+        let Means::Mapping(mapping) = self.means else {
+            return Err(io::Error::other(format!("{:?} is not mapped", self.means)));
+        };
+        let (start, end) = mapping.range();
+        let path = format!("/proc/self/map_files/{start:x}-{end:x}");
+        descriptor(open(path, OFlags::RDONLY))
+    }
+}
+
 /// What a worker needs to take holders of every kind.
 pub(super) struct Hands {
     nursery: Partner,
@@ -84,7 +109,7 @@ impl Hands {
         let container = Partner::start(true)?;
         let pid = rustix::process::getpid();
         let myself = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
-        container.ask(Request::Keep, 0, 0, Some(myself.as_fd()))?;
+        container.ask(Request::Keep, 0, &[], &[myself.as_fd()])?;
         Ok(Self {
             nursery: Partner::start(false)?,
             container,
@@ -97,44 +122,47 @@ impl Hands {
         })
     }
 
-    /// Takes a holder of this kind: of the file or, where the kind opens one, of the inode that
-    /// `source` leads to. `inode` is its number.
-    pub(super) fn take(&mut self, kind: Kind, source: &Means, inode: u64) -> io::Result<Means> {
-        if let Means::Mapping(mapping) = source {
-            return map_files(mapping);
-        }
-        match kind {
-            Kind::HardLink => descriptor(open(hold_path(inode), OFlags::RDONLY)),
-            Kind::Overlay => descriptor(open_in_overlay(inode)),
-            Kind::Container => self.in_container(Request::Open, inode, None),
-            Kind::Swap => self.swap_on(inode),
-            _ => self.share(kind, descriptor_of(source)?),
-        }
+    /// Takes holders of this kind: of the files or, where the kind opens some, of the inodes that the
+    /// sources lead to. One means for all of them, or one for each.
+    pub(super) fn take(&mut self, kind: Kind, sources: &[Source<'_>]) -> io::Result<Vec<Means>> {
+        let inodes: Vec<u64> = sources.iter().map(|source| source.inode).collect();
+        let files = || {
+            sources
+                .iter()
+                .map(Source::descriptor)
+                .collect::<io::Result<Vec<_>>>()
+        };
+        let one = match kind {
+            Kind::Overlay => return open_in_overlay(&inodes),
+            Kind::HardLink => descriptor(open(hold_path(inodes[0]), OFlags::RDONLY)),
+            Kind::MapFiles => sources[0].reopen_mapping(),
+            Kind::Swap => self.swap_on(inodes[0]),
+            Kind::Container => self.in_container(Request::Open, &inodes, &[]),
+            Kind::Received => self.in_container(Request::Keep, &[], &files()?),
+            Kind::PidfdGetfd => {
+                let numbers = files()?
+                    .iter()
+                    .map(|file| file.as_raw_fd() as u64)
+                    .collect::<Vec<_>>();
+                self.in_container(Request::Take, &numbers, &[])
+            }
+            Kind::Fork => self.in_nursery(Request::Fork, &files()?),
+            Kind::CloseOnExec => self.in_nursery(Request::ForkToExec, &files()?),
+            Kind::Exit => self.in_nursery(Request::ForkToDie, &files()?),
+            Kind::Program | Kind::Interpreter => self.in_nursery(Request::Run, &files()?),
+            Kind::InFlight => in_flight(&files()?, false),
+            Kind::DeadSocket => in_flight(&files()?, true),
+            _ => self.take_one(kind, sources[0].descriptor()?),
+        };
+        one.map(|means| vec![means])
     }
 
-    fn share(&mut self, kind: Kind, file: BorrowedFd<'_>) -> io::Result<Means> {
+    fn take_one(&mut self, kind: Kind, file: BorrowedFd<'_>) -> io::Result<Means> {
         match kind {
             Kind::Path => descriptor(open(magic(file), OFlags::PATH)),
-            Kind::Dup => file.try_clone_to_owned().map(Means::Descriptor),
-            Kind::Fork => self.in_nursery(Request::Fork, file),
-            Kind::CloseOnExec => self.in_nursery(Request::ForkToExec, file),
-            Kind::Exit => self.in_nursery(Request::ForkToDie, file),
-            Kind::Program => self.in_nursery(Request::Run, file),
-            Kind::Interpreter => self.in_nursery(Request::Interpret, file),
+            Kind::Dup => descriptor(file.try_clone_to_owned()),
             Kind::PrivateMapping => Mapping::private(file).map(Means::Mapping),
             Kind::SharedMapping => Mapping::shared(file).map(Means::Mapping),
-            Kind::Received => self.in_container(Request::Keep, 0, Some(file)),
-            Kind::PidfdGetfd => self.in_container(Request::Take, file.as_raw_fd() as u64, None),
-            Kind::InFlight => {
-                let (near, far) = wire::pair()?;
-                wire::send(&near, b"f", &[file])?;
-                Ok(Means::Socket { _ends: (near, far) })
-            }
-            Kind::DeadSocket => {
-                let (near, far) = wire::pair()?;
-                wire::send(&near, b"f", &[file, far.as_fd()])?;
-                Ok(Means::Socket { _ends: (near, far) })
-            }
             Kind::IoUring => self.register(file),
             Kind::LoopDevice => self.attach(file),
             _ => descriptor(open(magic(file), OFlags::RDONLY)),
@@ -152,25 +180,25 @@ impl Hands {
             }
             Means::Loop(at) => self.detach(at),
             Means::Swap => swapoff(self.writable_path(inode)?.1.as_ref()),
-            Means::Nursery(slot) => self.nursery.ask(Request::Release, slot, 0, None),
-            Means::Container(slot) => self.container.ask(Request::Release, slot, 0, None),
+            Means::Nursery(slot) => self.nursery.ask(Request::Release, slot, &[], &[]),
+            Means::Container(slot) => self.container.ask(Request::Release, slot, &[], &[]),
         }
     }
 
-    fn in_nursery(&mut self, request: Request, file: BorrowedFd<'_>) -> io::Result<Means> {
+    fn in_nursery(&mut self, request: Request, files: &[BorrowedFd<'_>]) -> io::Result<Means> {
         let slot = self.slot();
-        self.nursery.ask(request, slot, 0, Some(file))?;
+        self.nursery.ask(request, slot, &[], files)?;
         Ok(Means::Nursery(slot))
     }
 
     fn in_container(
         &mut self,
         request: Request,
-        value: u64,
-        file: Option<BorrowedFd<'_>>,
+        numbers: &[u64],
+        files: &[BorrowedFd<'_>],
     ) -> io::Result<Means> {
         let slot = self.slot();
-        self.container.ask(request, slot, value, file)?;
+        self.container.ask(request, slot, numbers, files)?;
         Ok(Means::Container(slot))
     }
 
@@ -224,15 +252,18 @@ impl Hands {
     }
 }
 
-/// A second file of the inode in a mapping.
-fn map_files(mapping: &Mapping) -> io::Result<Means> {
-    let (start, end) = mapping.range();
-    let path = format!("/proc/self/map_files/{start:x}-{end:x}");
-    descriptor(open(path, OFlags::RDONLY))
+/// Sends them where nobody receives; in a socket that is in flight in itself, where `dead`.
+fn in_flight(files: &[BorrowedFd<'_>], dead: bool) -> io::Result<Means> {
+    let (near, far) = wire::pair()?;
+    match dead {
+        true => wire::send(&near, b"f", &[files, &[far.as_fd()]].concat())?,
+        false => wire::send(&near, b"f", files)?,
+    }
+    Ok(Means::Socket { _ends: (near, far) })
 }
 
-/// Opens a hold through an overlay of its own, which goes with the file.
-fn open_in_overlay(inode: u64) -> io::Result<OwnedFd> {
+/// Opens holds through an overlay of their own, which goes with the last.
+fn open_in_overlay(inodes: &[u64]) -> io::Result<Vec<Means>> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     // Without an upper layer there have to be two.
     let layers = format!("{HOLDS}:{EMPTY_FOLDER}");
@@ -244,23 +275,16 @@ fn open_in_overlay(inode: u64) -> io::Result<OwnedFd> {
         FsMountFlags::FSMOUNT_CLOEXEC,
         MountAttrFlags::MOUNT_ATTR_RDONLY,
     )?;
-    Ok(openat(
-        mount,
-        inode.to_string(),
-        OFlags::RDONLY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?)
+    let open = |inode: &u64| {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = openat(&mount, inode.to_string(), flags, Mode::empty())?;
+        Ok(Means::Descriptor(file))
+    };
+    inodes.iter().map(open).collect()
 }
 
 fn descriptor(opened: io::Result<OwnedFd>) -> io::Result<Means> {
     opened.map(Means::Descriptor)
-}
-
-fn descriptor_of(means: &Means) -> io::Result<BorrowedFd<'_>> {
-    match means {
-        Means::Descriptor(file) => Ok(file.as_fd()),
-        other => Err(io::Error::other(format!("{other:?} has no descriptor"))),
-    }
 }
 
 /// The magic link that leads to an open file's inode.

@@ -17,7 +17,8 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::{
-    io::{dup2, read, write},
+    fs::OFlags,
+    io::{fcntl_dupfd_cloexec, read, write},
     pipe::{PipeFlags, pipe_with},
     process::{
         ForeignRawFd, Pid, PidfdGetfdFlags, Signal, WaitOptions, kill_process, pidfd_getfd,
@@ -31,28 +32,26 @@ use super::{FOLDER, hold_path, image, open, sys, sys::Mapping, wire};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub(super) enum Request {
-    /// Keep the descriptor sent along.
+    /// Keep the descriptors sent along.
     Keep,
-    /// Take the worker's descriptor with this number, by the pidfd kept in slot 0.
+    /// Take the worker's descriptors with these numbers, by the pidfd kept in slot 0.
     Take,
-    /// Open the hold of the inode with this number.
+    /// Open the holds of the inodes with these numbers.
     Open,
-    /// Give the descriptor sent along to a forked child.
+    /// Give the descriptors sent along to a forked child.
     Fork,
-    /// The same; released by an exec that closes it.
+    /// The same; released by an exec that closes them.
     ForkToExec,
-    /// Give a forked child a private mapping of the file sent along; released by its death.
+    /// Give a forked child private mappings of the files sent along; released by its death.
     ForkToDie,
-    /// Run the file sent along.
+    /// Run the first file sent along, the second being its interpreter.
     Run,
-    /// Run a program whose interpreter is the file sent along.
-    Interpret,
     /// Let go of what is in the slot.
     Release,
 }
 
 impl Request {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 8] = [
         Self::Keep,
         Self::Take,
         Self::Open,
@@ -60,12 +59,13 @@ impl Request {
         Self::ForkToExec,
         Self::ForkToDie,
         Self::Run,
-        Self::Interpret,
         Self::Release,
     ];
 }
 
-const MESSAGE: usize = 1 + 4 + 8;
+/// A request's first byte, its slot, and up to as many numbers.
+const HEAD: usize = 1 + 4;
+const MESSAGE: usize = HEAD + 8 * 8;
 
 /// The worker's end.
 #[derive(Debug)]
@@ -105,14 +105,13 @@ impl Partner {
         &self,
         request: Request,
         slot: u32,
-        value: u64,
-        file: Option<BorrowedFd<'_>>,
+        numbers: &[u64],
+        files: &[BorrowedFd<'_>],
     ) -> io::Result<()> {
-        let mut message = [0; MESSAGE];
-        message[0] = request as u8;
-        message[1..5].copy_from_slice(&slot.to_le_bytes());
-        message[5..].copy_from_slice(&value.to_le_bytes());
-        wire::send(&self.socket, &message, file.as_slice())?;
+        let mut message = vec![request as u8];
+        message.extend(slot.to_le_bytes());
+        message.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        wire::send(&self.socket, &message, files)?;
         let mut answer = [0; 4];
         let (length, _) = wire::receive(&self.socket, &mut answer)?;
         match (length, i32::from_le_bytes(answer)) {
@@ -126,7 +125,7 @@ impl Partner {
 /// What a slot has.
 #[derive(Debug)]
 enum Held {
-    File(OwnedFd),
+    Files(Vec<OwnedFd>),
     /// A forked child, and the pipe whose first byte tells it to let go.
     Forked(Pid, OwnedFd, End),
     Running(Child),
@@ -149,15 +148,16 @@ pub(super) fn serve() -> Result<()> {
     let mut house = House::new()?;
     let mut message = [0; MESSAGE];
     loop {
-        let (length, file) = wire::receive(&socket, &mut message)?;
+        let (length, files) = wire::receive(&socket, &mut message)?;
         if length == 0 {
             return Ok(());
         }
-        ensure!(length == MESSAGE, "a request of {length} bytes");
+        ensure!(length >= HEAD, "a request of {length} bytes");
         let request = Request::ALL[usize::from(message[0])];
         let slot = u32::from_le_bytes(message[1..5].try_into()?);
-        let value = u64::from_le_bytes(message[5..].try_into()?);
-        let result = house.act(request, slot, value, file);
+        let (numbers, _) = message[HEAD..length].as_chunks();
+        let numbers = numbers.iter().copied().map(u64::from_le_bytes);
+        let result = house.act(request, slot, numbers, files);
         let answer = result.map_or_else(|error| error.raw_os_error().unwrap_or(libc::EIO), |()| 0);
         wire::send(&socket, &answer.to_le_bytes(), &[])?;
     }
@@ -165,25 +165,18 @@ pub(super) fn serve() -> Result<()> {
 
 struct House {
     slots: HashMap<u32, Held>,
-    /// The descriptor that [`Self::interpreted`] names as its interpreter.
-    interpreter: OwnedFd,
-    nothing: OwnedFd,
-    interpreted: PathBuf,
     ending: PathBuf,
 }
 
 impl House {
     fn new() -> Result<Self> {
-        let nothing = OwnedFd::from(fs::File::open("/dev/null")?);
-        let interpreter = nothing.try_clone()?;
-        let path = format!("/proc/self/fd/{}", interpreter.as_raw_fd());
-        let name = |role: &str| format!("{FOLDER}/{role}-{}-{}", std::process::id(), namespace());
+        let path = format!("{FOLDER}/ending-{}-{}", std::process::id(), namespace());
+        let ending = PathBuf::from(path);
+        fs::write(&ending, image::ending()).with_context(|| ending.display().to_string())?;
+        fs::set_permissions(&ending, fs::Permissions::from_mode(0o755))?;
         Ok(Self {
             slots: HashMap::new(),
-            interpreter,
-            nothing,
-            interpreted: program(name("interpreted"), &image::interpreted(&path))?,
-            ending: program(name("ending"), &image::ending())?,
+            ending,
         })
     }
 
@@ -191,22 +184,27 @@ impl House {
         &mut self,
         request: Request,
         slot: u32,
-        value: u64,
-        file: Option<OwnedFd>,
+        numbers: impl Iterator<Item = u64>,
+        files: Vec<OwnedFd>,
     ) -> io::Result<()> {
-        let given = || file.ok_or(io::Error::from_raw_os_error(libc::EBADF));
         let held = match request {
-            Request::Keep => Held::File(given()?),
-            Request::Take => Held::File(self.take(value)?),
-            Request::Open => Held::File(open(hold_path(value), rustix::fs::OFlags::RDONLY)?),
-            Request::Fork => fork(End::Killed, || idle(given()))?,
+            Request::Keep => Held::Files(files),
+            Request::Take => Held::Files(
+                numbers
+                    .map(|number| self.take(number))
+                    .collect::<Result<_, _>>()?,
+            ),
+            Request::Open => {
+                let open = |inode| open(hold_path(inode), OFlags::RDONLY);
+                Held::Files(numbers.map(open).collect::<Result<_, _>>()?)
+            }
+            Request::Fork => fork(End::Killed, || idle(files))?,
             Request::ForkToExec => {
                 let ending = self.ending.clone();
-                fork(End::Exec, || exec(given(), ending))?
+                fork(End::Exec, || exec(files, ending))?
             }
-            Request::ForkToDie => fork(End::Swapping, || swap(given()))?,
-            Request::Run => Held::Running(run(&given()?)?),
-            Request::Interpret => Held::Running(self.interpret(&given()?)?),
+            Request::ForkToDie => fork(End::Swapping, || swap(files))?,
+            Request::Run => Held::Running(run(&files)?),
             Request::Release => {
                 let held = self.slots.remove(&slot);
                 return release(held.ok_or(io::Error::from_raw_os_error(libc::ENOENT))?);
@@ -217,21 +215,14 @@ impl House {
     }
 
     fn take(&self, descriptor: u64) -> io::Result<OwnedFd> {
-        let Some(Held::File(worker)) = self.slots.get(&0) else {
+        let Some(Held::Files(worker)) = self.slots.get(&0) else {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         };
         Ok(pidfd_getfd(
-            worker,
+            &worker[0],
             descriptor as ForeignRawFd,
             PidfdGetfdFlags::empty(),
         )?)
-    }
-
-    fn interpret(&mut self, file: &OwnedFd) -> io::Result<Child> {
-        dup2(file, &mut self.interpreter)?;
-        let child = spawn(&self.interpreted);
-        dup2(&self.nothing, &mut self.interpreter)?;
-        child
     }
 }
 
@@ -244,19 +235,16 @@ fn namespace() -> String {
         .collect()
 }
 
-fn program(path: String, image: &[u8]) -> Result<PathBuf> {
-    let path = PathBuf::from(path);
-    fs::write(&path, image).with_context(|| format!("cannot write {}", path.display()))?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
-    Ok(path)
-}
-
-fn run(file: &OwnedFd) -> io::Result<Child> {
-    spawn(&format!("/proc/self/fd/{}", file.as_raw_fd()).into())
-}
-
-fn spawn(path: &PathBuf) -> io::Result<Child> {
-    Command::new(path)
+/// Each watched file names as its interpreter what this number's descriptor leads to.
+fn run(files: &[OwnedFd]) -> io::Result<Child> {
+    let [program, interpreter] = files else {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    };
+    let interpreter = fcntl_dupfd_cloexec(interpreter, image::INTERPRETER)?;
+    if interpreter.as_raw_fd() != image::INTERPRETER {
+        return Err(io::Error::from_raw_os_error(libc::EBUSY));
+    }
+    Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -282,31 +270,31 @@ fn fork<F: FnOnce()>(end: End, child: impl FnOnce() -> io::Result<F>) -> io::Res
     }
 }
 
-fn idle(file: io::Result<OwnedFd>) -> io::Result<impl FnOnce()> {
-    file.map(|file| || drop(file))
+fn idle(files: Vec<OwnedFd>) -> io::Result<impl FnOnce()> {
+    Ok(|| drop(files))
 }
 
-fn exec(file: io::Result<OwnedFd>, program: PathBuf) -> io::Result<impl FnOnce()> {
-    file.map(|file| {
-        move || {
-            let _closed_by_exec = file;
-            // Returns only where it failed.
-            let _ = Command::new(program).exec();
-        }
+fn exec(files: Vec<OwnedFd>, program: PathBuf) -> io::Result<impl FnOnce()> {
+    Ok(move || {
+        let _closed_by_exec = files;
+        // Returns only where it failed.
+        let _ = Command::new(program).exec();
     })
 }
 
-fn swap(file: io::Result<OwnedFd>) -> io::Result<impl FnOnce()> {
-    let mapping = Mapping::private(file?)?;
+fn swap(files: Vec<OwnedFd>) -> io::Result<impl FnOnce()> {
+    let mappings = files.iter().map(Mapping::private);
+    let mappings = mappings.collect::<Result<Vec<_>, _>>()?;
+    drop(files);
     Ok(move || {
         // Without room to swap to, it dies just so.
-        while mapping.page_out().is_ok() {}
+        while mappings.iter().all(|mapping| mapping.page_out().is_ok()) {}
     })
 }
 
 fn release(held: Held) -> io::Result<()> {
     match held {
-        Held::File(file) => drop(file),
+        Held::Files(files) => drop(files),
         Held::Running(mut child) => {
             child.kill()?;
             child.wait()?;

@@ -21,12 +21,18 @@ pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     )?)
 }
 
-/// Sends a message with up to two descriptors.
+/// The most descriptors that go with a message.
+const FILES: usize = 9;
+
+/// Sends a message with some descriptors.
 pub(super) fn send(socket: impl AsFd, message: &[u8], files: &[BorrowedFd<'_>]) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !files.is_empty() && !control.push(SendAncillaryMessage::ScmRights(files)) {
-        return Err(io::ErrorKind::InvalidInput.into());
+        return Err(io::Error::other(format!(
+            "{} descriptors at once",
+            files.len()
+        )));
     }
     sendmsg(
         socket,
@@ -37,12 +43,10 @@ pub(super) fn send(socket: impl AsFd, message: &[u8], files: &[BorrowedFd<'_>]) 
     Ok(())
 }
 
-/// Receives a message and the descriptor that came with it; a length of 0 where the other end is gone.
-pub(super) fn receive(
-    socket: impl AsFd,
-    message: &mut [u8],
-) -> io::Result<(usize, Option<OwnedFd>)> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+/// Receives a message and the descriptors that came with it; a length of 0 where the other end is
+/// gone.
+pub(super) fn receive(socket: impl AsFd, message: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FILES))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = recvmsg(
         socket,
@@ -50,9 +54,11 @@ pub(super) fn receive(
         &mut control,
         RecvFlags::CMSG_CLOEXEC,
     )?;
-    let file = control.drain().find_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut files) => files.next(),
-        _ => None,
-    });
-    Ok((received.bytes, file))
+    let mut files = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = message {
+            files.extend(received);
+        }
+    }
+    Ok((received.bytes, files))
 }

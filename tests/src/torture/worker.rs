@@ -21,7 +21,7 @@ use super::{
     file_path,
     holdings::{Holder, Holdings, Inode, Opened},
     kind::{Kind, Mix, Phase},
-    means::{Hands, Means},
+    means::{Hands, Means, Source},
     open,
     protocol::{Answer, Order, Report},
 };
@@ -75,6 +75,8 @@ struct Worker {
     hands: Hands,
     holdings: Holdings<Means>,
     operations: BTreeMap<Kind, u64>,
+    /// Their sum.
+    done: u64,
     premature: Vec<String>,
     place: Place,
 }
@@ -91,6 +93,7 @@ impl Worker {
             hands: Hands::new(place.number)?,
             holdings: Holdings::default(),
             operations: BTreeMap::new(),
+            done: 0,
             premature: Vec::new(),
             place,
         })
@@ -131,7 +134,7 @@ impl Worker {
                 kind: Kind::Open,
                 inode: Rc::new(Inode { generation, number }),
                 file: Rc::new(Opened { path_only: false }),
-                means: Means::Descriptor(file),
+                means: Rc::new(Means::Descriptor(file)),
             });
             self.did(Kind::Open);
         }
@@ -140,13 +143,11 @@ impl Worker {
 
     fn churn(&mut self, phase: Phase, operations: u64) -> Result<()> {
         let mix = Mix::of(phase);
-        // A quarter of what a generation begins with, and twice that.
-        let floor = self.place.files * OPENERS / self.place.workers.max(OPENERS) / 4;
-        let ceiling = 8 * floor.max(1);
-        for _ in 0..operations {
-            let count = self.holdings.len();
-            let grow = count < floor || (count < ceiling && self.random.bool());
-            match grow {
+        // Around as many as a generation begins with.
+        let twice = 2 * self.place.files * OPENERS / self.place.workers.max(OPENERS);
+        let end = self.done + operations;
+        while self.done < end {
+            match self.random.usize(..twice) >= self.holdings.len() {
                 true => self.grow(&mix)?,
                 false => self.shrink(|_| true)?,
             }
@@ -154,17 +155,25 @@ impl Worker {
         Ok(())
     }
 
-    /// Takes a holder, or releases one of the kind where there are enough of it.
+    /// Takes holders, or releases one of the kind where there are enough of it.
     fn grow(&mut self, mix: &Mix) -> Result<()> {
         let kind = mix.draw(&mut self.random);
         if self.holdings.count(kind) >= kind.limit() {
             return self.shrink(|holder| holder.kind == kind);
         }
-        let source = self
-            .holdings
-            .find(&mut self.random, |holder| can_serve(holder, kind));
-        match source {
-            Some(at) => self.take(kind, at),
+        let kinds = match kind {
+            Kind::Program | Kind::Interpreter => vec![Kind::Program, Kind::Interpreter],
+            kind => vec![kind; self.random.usize(1..=kind.batch())],
+        };
+        let sources: Option<Vec<usize>> = kinds
+            .iter()
+            .map(|_| {
+                self.holdings
+                    .find(&mut self.random, |holder| can_serve(holder, kind))
+            })
+            .collect();
+        match sources {
+            Some(sources) => self.take(&kinds, &sources),
             None => self.shrink(|_| true),
         }
     }
@@ -176,63 +185,81 @@ impl Worker {
         }
     }
 
-    fn take(&mut self, kind: Kind, at: usize) -> Result<()> {
-        self.check(at)?;
-        let source = self.holdings.get(at);
-        let inode = Rc::clone(&source.inode);
-        let taken = self.hands.take(kind, &source.means, inode.number);
-        let means = match taken {
-            Ok(means) => means,
+    /// Takes one holder of each of these kinds, by its source.
+    fn take(&mut self, kinds: &[Kind], sources: &[usize]) -> Result<()> {
+        for &at in sources {
+            self.check(at)?;
+        }
+        let holders: Vec<&Holder<Means>> =
+            sources.iter().map(|&at| self.holdings.get(at)).collect();
+        let leads: Vec<Source<'_>> = holders
+            .iter()
+            .map(|holder| Source {
+                means: &holder.means,
+                inode: holder.inode.number,
+            })
+            .collect();
+        let kind = kinds[0];
+        let inodes = || leads.iter().map(|lead| lead.inode).collect::<Vec<_>>();
+        let taken = match self.hands.take(kind, &leads) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && kind.needs_hold() => {
-                self.premature.push(format!(
-                    "inode {} of generation {} has holders and no hold for {}",
-                    inode.number,
-                    inode.generation,
-                    kind.name()
-                ));
+                let line = format!("{} of inodes {:?}: no hold", kind.name(), inodes());
+                self.premature.push(line);
                 return Ok(());
             }
-            Err(error) => {
-                return Err(error).with_context(|| {
-                    format!("cannot take {} of inode {}", kind.name(), inode.number)
-                });
-            }
+            taken => taken.with_context(|| format!("{} of inodes {:?}", kind.name(), inodes()))?,
         };
-        let file = match kind.shares_file() {
-            true => Rc::clone(&source.file),
-            false => Rc::new(Opened {
-                path_only: kind == Kind::Path,
-            }),
-        };
-        self.holdings.push(Holder {
-            kind,
-            inode,
-            file,
-            means,
-        });
-        self.did(kind);
+        let means: Vec<Rc<Means>> = taken.into_iter().map(Rc::new).collect();
+        let new: Vec<Holder<Means>> = kinds
+            .iter()
+            .zip(&holders)
+            .zip(means.iter().cycle())
+            .map(|((&kind, source), means)| Holder {
+                kind,
+                inode: Rc::clone(&source.inode),
+                file: match kind.shares_file() {
+                    true => Rc::clone(&source.file),
+                    false => Rc::new(Opened {
+                        path_only: kind == Kind::Path,
+                    }),
+                },
+                means: Rc::clone(means),
+            })
+            .collect();
+        for holder in new {
+            self.did(holder.kind);
+            self.holdings.push(holder);
+        }
         Ok(())
     }
 
+    /// Releases a holder, and those that can only go with it.
     fn release(&mut self, at: usize) -> Result<()> {
         self.check(at)?;
-        let Holder {
-            kind,
-            inode,
-            file: _,
-            means,
-        } = self.holdings.take(at);
-        self.hands
-            .release(inode.number, means)
-            .with_context(|| format!("cannot release {} of inode {}", kind.name(), inode.number))?;
-        self.did(kind);
+        let holders = self.holdings.take(at);
+        let what = |holder: &Holder<Means>| (holder.kind, holder.inode.number);
+        let gone: Vec<(Kind, u64)> = holders.iter().map(what).collect();
+        let means = holders
+            .into_iter()
+            .map(|holder| holder.means)
+            .reduce(|_, last| last);
+        // The last reference.
+        if let Some(means) = means.and_then(Rc::into_inner) {
+            let (kind, inode) = gone[0];
+            self.hands
+                .release(inode, means)
+                .with_context(|| format!("release of {} of inode {inode}", kind.name()))?;
+        }
+        for (kind, _) in gone {
+            self.did(kind);
+        }
         Ok(())
     }
 
     /// A held inode has a name: while it is held, its hold's at least.
     fn check(&mut self, at: usize) -> Result<()> {
         let holder = self.holdings.get(at);
-        let Means::Descriptor(file) = &holder.means else {
+        let Means::Descriptor(file) = &*holder.means else {
             return Ok(());
         };
         if fstat(file.as_fd())?.st_nlink == 0 {
@@ -247,6 +274,7 @@ impl Worker {
     }
 
     fn did(&mut self, kind: Kind) {
+        self.done += 1;
         *self.operations.entry(kind).or_default() += 1;
     }
 }
@@ -254,7 +282,7 @@ impl Worker {
 /// Whether a holder of this kind can be had from that one.
 fn can_serve(source: &Holder<Means>, kind: Kind) -> bool {
     match kind {
-        Kind::MapFiles => matches!(source.means, Means::Mapping(_)),
+        Kind::MapFiles => matches!(*source.means, Means::Mapping(_)),
         kind if kind.needs_hold() => true,
         kind if kind.needs_content() => source.kind.is_source() && !source.file.path_only,
         _ => source.kind.is_source(),
