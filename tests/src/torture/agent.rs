@@ -1,7 +1,6 @@
 //! The agent under test: its unit, its death, its figures.
 
 use std::{
-    collections::BTreeMap,
     fs,
     io::{Read as _, Write as _},
     os::unix::net::UnixStream,
@@ -15,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{
     FOLDER,
-    judge::{Counted, parse_verify},
+    judge::{Counts, counted, verified},
 };
 
 const UNIT: &str = "rousr.service";
@@ -73,17 +72,24 @@ pub(super) fn wait_until_ready() -> Result<()> {
     }
 }
 
-/// `rousr verify --json`: what is counted of each watched inode. It exits with 1 on a difference
-/// of its own finding; the judge finds it too.
-pub(super) fn verify() -> Result<BTreeMap<u64, Counted>> {
-    let output = Command::new("/usr/sbin/rousr")
-        .args(["verify", "--json"])
+/// rousr's own counts, as `rousr status --json` has them: it looks at nothing and repairs nothing.
+pub(super) fn counts() -> Result<Counts> {
+    let output = rousr(&["status", "--json"])?;
+    counted(&output.stdout).with_context(|| said(&output))
+}
+
+/// The kernel's counts, by `rousr verify --json`. It exits with 1 where it finds a difference itself,
+/// and puts that right.
+pub(super) fn kernel_counts() -> Result<Counts> {
+    let output = rousr(&["verify", "--json"])?;
+    verified(&output.stdout).with_context(|| said(&output))
+}
+
+fn rousr(arguments: &[&str]) -> Result<Output> {
+    Command::new("/usr/sbin/rousr")
+        .args(arguments)
         .output()
-        .context("cannot run rousr")?;
-    if output.status.code() == Some(2) {
-        return status();
-    }
-    parse_verify(&output.stdout).with_context(|| said(&output))
+        .context("cannot run rousr")
 }
 
 /// What it wrote since the start, in all its lives.
@@ -125,26 +131,4 @@ fn said(output: &Output) -> String {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     )
-}
-
-fn status() -> Result<BTreeMap<u64, Counted>> {
-    let output = Command::new("/usr/sbin/rousr")
-        .args(["status", "--json"])
-        .output()
-        .context("cannot run rousr")?;
-    let status: serde_json::Value =
-        serde_json::from_slice(&output.stdout).with_context(|| said(&output))?;
-    let holds = status["holds"].as_array().context("no holds")?;
-    Ok(holds
-        .iter()
-        .filter_map(|hold| {
-            Some((
-                hold["inode"].as_u64()?,
-                Counted {
-                    counted: hold["count"].as_u64()?,
-                    kernel: None,
-                },
-            ))
-        })
-        .collect())
 }

@@ -14,7 +14,7 @@ use super::{
     figures::Counters,
     ground,
     holdings::Count,
-    judge::judge,
+    judge::{Findings, Scene},
     kind::Phase,
     package::{self, Transaction},
     protocol::Order,
@@ -164,32 +164,38 @@ impl Conductor<'_> {
 
     /// Compares, the workers being quiet; what is wrong may mend itself for a while.
     fn judge(&mut self, blocked: bool) -> Result<()> {
-        let reports = self.team.reports()?;
-        let mut model: BTreeMap<u64, Count> = BTreeMap::new();
-        self.run.operations.clear();
-        self.run.premature_seen = 0;
-        for report in reports {
-            for (inode, count) in report.counts {
-                model.entry(inode).or_default().add(count);
-            }
-            self.run.add(&report.operations, &report.premature);
-        }
-        let public = package::inodes(self.options.files)?;
+        let scene = self.scene()?;
         let quiet = Instant::now();
-        let findings = loop {
-            let holds = crate::holds();
-            let counted = agent::verify()?;
-            let findings = judge(&model, &holds, &public, &counted);
-            let sealed = blocked || is_sealed();
-            if (findings.is_clean() && sealed) || quiet.elapsed() > GRACE {
-                self.run.unsealed += u64::from(!sealed);
-                break findings;
-            }
-            thread::sleep(Duration::from_millis(100));
-        };
-        self.run.settled(quiet.elapsed(), &model, &findings);
+        let is_over = |findings: &Findings| findings.is_clean() || quiet.elapsed() > GRACE;
+        let mut findings = poll(is_over, || {
+            Ok(scene.judge(&crate::holds(), &agent::counts()?))
+        })?;
+        let took = quiet.elapsed();
+        let sealed = poll(
+            |sealed| *sealed || quiet.elapsed() > GRACE,
+            || Ok(blocked || is_sealed()),
+        )?;
+        // Only now: it would put right what it finds wrong.
+        let model = poll(is_over, || Ok(scene.check_model(&agent::kernel_counts()?)))?;
+        findings.drift += model.drift;
+        findings.told.extend(model.told);
+        self.run.unsealed += u64::from(!sealed);
+        self.run.settled(took, &scene.model, &findings);
         self.counters.look(&agent::metrics()?);
         Ok(())
+    }
+
+    fn scene(&mut self) -> Result<Scene> {
+        let mut model: BTreeMap<u64, Count> = BTreeMap::new();
+        let reports = self.team.reports()?;
+        for report in &reports {
+            for (&inode, &count) in &report.counts {
+                model.entry(inode).or_default().add(count);
+            }
+        }
+        self.run.workers(&reports);
+        let public = package::inodes(self.options.files)?;
+        Ok(Scene { model, public })
     }
 
     /// Lets go of all, and asks the agent what it saw.
@@ -202,6 +208,17 @@ impl Conductor<'_> {
         }
         self.run.agent(&self.counters, &agent::log()?);
         Ok(self.run)
+    }
+}
+
+/// Asks again until the answer will do.
+fn poll<T>(will_do: impl Fn(&T) -> bool, ask: impl Fn() -> Result<T>) -> Result<T> {
+    loop {
+        let answer = ask()?;
+        if will_do(&answer) {
+            return Ok(answer);
+        }
+        thread::sleep(Duration::from_millis(100));
     }
 }
 

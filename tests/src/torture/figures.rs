@@ -22,12 +22,22 @@ impl Counters {
         }
     }
 
-    /// The sum of all samples whose name, labels left out, is this one; `None` where there are none.
+    /// The sum of all samples with this name, whatever their labels; `None` where there are none.
     pub(super) fn total(&self, name: &str) -> Option<u64> {
+        self.sum(|sample| sample.split('{').next() == Some(name))
+    }
+
+    /// The same for one cause.
+    pub(super) fn total_of(&self, name: &str, cause: &str) -> Option<u64> {
+        let wanted = format!("{name}{{cause=\"{cause}\"}}");
+        self.sum(|sample| sample == wanted)
+    }
+
+    fn sum(&self, is_wanted: impl Fn(&str) -> bool) -> Option<u64> {
         let sum = |counters: &BTreeMap<String, u64>| {
             counters
                 .iter()
-                .filter(|(key, _)| key.split('{').next() == Some(name))
+                .filter(|(key, _)| is_wanted(key))
                 .map(|(_, value)| value)
                 .copied()
                 .reduce(|sum, value| sum + value)
@@ -73,11 +83,13 @@ mod tests {
         assert_eq!(counters.total("rousr_losses_total"), None);
         for (full, other) in [(3, 1), (5, 1), (0, 2)] {
             counters.look(&format!(
-                "# HELP rousr_losses Lost.\nrousr_losses_total{{kind=\"ring\"}} {full}\n\
-                 rousr_losses_total{{kind=\"map\"}} {other}\nrousr_losses_total_other 9\n# EOF\n"
+                "# HELP rousr_losses Lost.\nrousr_losses_total{{cause=\"ring\"}} {full}\n\
+                 rousr_losses_total{{cause=\"map\"}} {other}\nrousr_losses_total_other 9\n# EOF\n"
             ));
         }
         assert_eq!(counters.total("rousr_losses_total"), Some(5 + 2));
+        assert_eq!(counters.total_of("rousr_losses_total", "ring"), Some(5));
+        assert_eq!(counters.total_of("rousr_losses_total", "nothing"), None);
     }
 
     #[test]

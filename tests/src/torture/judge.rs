@@ -10,16 +10,10 @@ use super::holdings::Count;
 /// How many of a kind are told one by one.
 const TOLD: usize = 10;
 
-/// What rousr and the kernel say of an inode.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
-pub(super) struct Counted {
-    /// rousr's count of regular files.
-    pub(super) counted: u64,
-    /// The kernel's; absent where rousr does not tell.
-    pub(super) kernel: Option<u64>,
-}
+/// Numbers of regular open files, by inode number.
+pub(super) type Counts = BTreeMap<u64, u64>;
 
-/// The differences between model and kernel.
+/// What differs from the model.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Findings {
@@ -47,69 +41,100 @@ impl Findings {
     }
 }
 
-/// Compares. `holds` are the inode numbers in the hold directory, `public` those of the package's
-/// installed files: rousr counts only what has no other name than its hold.
-pub(super) fn judge(
-    model: &BTreeMap<u64, Count>,
-    holds: &BTreeSet<u64>,
-    public: &BTreeSet<u64>,
-    counted: &BTreeMap<u64, Counted>,
-) -> Findings {
-    let mut findings = Findings::default();
-    for (&inode, count) in model {
-        if public.contains(&inode) {
-            continue;
-        }
-        if !holds.contains(&inode) {
-            findings.premature += 1;
-            findings.tell(format!("inode {inode}: {count:?} and no hold"));
-            continue;
-        }
-        let Some(found) = counted.get(&inode) else {
-            findings.drift += 1;
-            findings.tell(format!("inode {inode}: {count:?} and not counted"));
-            continue;
-        };
-        // What no task reached when the count began is left to the kernel's own.
-        let paths = if found.kernel.is_none() {
-            count.paths
-        } else {
-            0
-        };
-        let known = (count.visible..=count.regular + paths).contains(&found.counted);
-        let agreed = found.kernel.is_none_or(|kernel| kernel == count.regular);
-        if known && agreed {
-            findings.dark += count.regular.saturating_sub(found.counted);
-        } else {
-            findings.drift += 1;
-            findings.tell(format!("inode {inode}: {count:?}, {found:?}"));
-        }
-    }
-    for inode in holds {
-        if !model.contains_key(inode) {
-            findings.missed += 1;
-            let found = counted.get(inode);
-            findings.tell(format!("inode {inode}: a hold, no holder, {found:?}"));
-        }
-    }
-    findings
+/// What there is at a quiet point.
+pub(super) struct Scene {
+    /// What the workers hold, by inode number.
+    pub(super) model: BTreeMap<u64, Count>,
+    /// The package's installed files: rousr counts only what has no other name than its hold.
+    pub(super) public: BTreeSet<u64>,
 }
 
-/// Reads `rousr verify --json`.
-pub(super) fn parse_verify(json: &[u8]) -> Result<BTreeMap<u64, Counted>> {
+impl Scene {
+    /// Compares with the inode numbers in the hold directory, and with rousr's counts.
+    pub(super) fn judge(&self, holds: &BTreeSet<u64>, counts: &Counts) -> Findings {
+        let mut findings = Findings::default();
+        for (inode, count) in self.held() {
+            if !holds.contains(&inode) {
+                findings.premature += 1;
+                findings.tell(format!("inode {inode}: {count:?} and no hold"));
+                continue;
+            }
+            let counted = counts.get(&inode).copied();
+            match counted.filter(|known| (count.visible..=count.regular).contains(known)) {
+                // What no task reached when the count began is left to the kernel's own.
+                Some(known) => findings.dark += count.regular - known,
+                None => {
+                    findings.drift += 1;
+                    findings.tell(format!("inode {inode}: {count:?}, counted {counted:?}"));
+                }
+            }
+        }
+        for inode in holds.iter().filter(|inode| !self.model.contains_key(inode)) {
+            findings.missed += 1;
+            let counted = counts.get(inode);
+            findings.tell(format!(
+                "inode {inode}: no holder and a hold, counted {counted:?}"
+            ));
+        }
+        findings
+    }
+
+    /// Compares with the kernel's counts, whose differences are errors of the model's.
+    pub(super) fn check_model(&self, kernel: &Counts) -> Findings {
+        let mut findings = Findings::default();
+        for (inode, count) in self.held() {
+            let found = kernel.get(&inode).copied();
+            if found != Some(count.regular) {
+                findings.drift += 1;
+                findings.tell(format!(
+                    "inode {inode}: {count:?}, the kernel's count is {found:?}"
+                ));
+            }
+        }
+        findings
+    }
+
+    fn held(&self) -> impl Iterator<Item = (u64, Count)> {
+        let held = self.model.iter().map(|(&inode, &count)| (inode, count));
+        held.filter(|(inode, _)| !self.public.contains(inode))
+    }
+}
+
+/// Reads `rousr status --json`.
+pub(super) fn counted(json: &[u8]) -> Result<Counts> {
+    #[derive(Deserialize)]
+    struct Hold {
+        inode: u64,
+        count: Option<u64>,
+    }
+    #[derive(Deserialize)]
+    struct Status {
+        holds: Vec<Hold>,
+    }
+    let status: Status = serde_json::from_slice(json).context("`rousr status --json`")?;
+    let holds = status.holds.into_iter();
+    Ok(holds
+        .filter_map(|hold| Some((hold.inode, hold.count?)))
+        .collect())
+}
+
+/// Reads the kernel's counts from `rousr verify --json`.
+pub(super) fn verified(json: &[u8]) -> Result<Counts> {
     #[derive(Deserialize)]
     struct Inode {
         inode: u64,
-        #[serde(flatten)]
-        counted: Counted,
+        kernel: u64,
     }
     #[derive(Deserialize)]
     struct Verify {
         inodes: Vec<Inode>,
     }
     let verify: Verify = serde_json::from_slice(json).context("`rousr verify --json`")?;
-    let inodes = verify.inodes.into_iter();
-    Ok(inodes.map(|of| (of.inode, of.counted)).collect())
+    Ok(verify
+        .inodes
+        .into_iter()
+        .map(|of| (of.inode, of.kernel))
+        .collect())
 }
 
 #[cfg(test)]
@@ -125,17 +150,15 @@ mod tests {
     }
 
     /// One inode, number 7.
-    fn findings(model: Option<Count>, held: bool, counted: Option<(u64, u64)>) -> [u64; 4] {
-        let only = |there: bool| BTreeSet::from_iter(there.then_some(7));
-        let counted = counted.map(|(counted, kernel)| {
-            let kernel = Some(kernel);
-            (7, Counted { counted, kernel })
-        });
-        let found = judge(
-            &model.into_iter().map(|count| (7, count)).collect(),
-            &only(held),
-            &BTreeSet::new(),
-            &counted.into_iter().collect(),
+    fn findings(model: Option<Count>, held: bool, counted: Option<u64>) -> [u64; 4] {
+        let scene = Scene {
+            model: model.into_iter().map(|count| (7, count)).collect(),
+            public: BTreeSet::new(),
+        };
+        let holds = BTreeSet::from_iter(held.then_some(7));
+        let found = scene.judge(
+            &holds,
+            &counted.into_iter().map(|count| (7, count)).collect(),
         );
         let wrong = found.drift + found.premature + found.missed;
         assert_eq!(found.told.len() as u64, wrong);
@@ -147,47 +170,52 @@ mod tests {
     fn tells_what_is_wrong() {
         let cases = [
             (None, false, None, [0, 0, 0, 0]),
-            (Some(count(2, 0, 2)), true, Some((2, 2)), [0, 0, 0, 0]),
-            (Some(count(2, 0, 1)), true, Some((1, 2)), [0, 0, 0, 1]),
-            (Some(count(2, 0, 2)), true, Some((1, 2)), [1, 0, 0, 0]),
-            (Some(count(2, 0, 2)), true, Some((3, 2)), [1, 0, 0, 0]),
-            (Some(count(2, 0, 2)), true, Some((2, 1)), [1, 0, 0, 0]),
-            (Some(count(0, 1, 0)), true, Some((0, 0)), [0, 0, 0, 0]),
+            (Some(count(2, 0, 2)), true, Some(2), [0, 0, 0, 0]),
+            (Some(count(2, 0, 1)), true, Some(1), [0, 0, 0, 1]),
+            (Some(count(2, 0, 2)), true, Some(1), [1, 0, 0, 0]),
+            (Some(count(2, 0, 2)), true, Some(3), [1, 0, 0, 0]),
+            (Some(count(0, 1, 0)), true, Some(0), [0, 0, 0, 0]),
             (Some(count(2, 0, 2)), true, None, [1, 0, 0, 0]),
             (Some(count(0, 1, 0)), false, None, [0, 1, 0, 0]),
-            (None, true, Some((0, 0)), [0, 0, 1, 0]),
+            (None, true, Some(0), [0, 0, 1, 0]),
             (None, true, None, [0, 0, 1, 0]),
         ];
         for (model, held, counted, expected) in cases {
-            assert_eq!(
-                findings(model, held, counted),
-                expected,
-                "{model:?} {held} {counted:?}"
-            );
+            let found = findings(model, held, counted);
+            assert_eq!(found, expected, "{model:?} {held} {counted:?}");
         }
     }
 
     #[test]
     fn installed_files_need_no_hold() {
-        let model = BTreeMap::from([(7, count(1, 0, 1))]);
-        let none = BTreeSet::new();
-        let found = judge(&model, &none, &BTreeSet::from([7]), &BTreeMap::new());
+        let scene = Scene {
+            model: BTreeMap::from([(7, count(1, 0, 1))]),
+            public: BTreeSet::from([7]),
+        };
+        let found = scene.judge(&BTreeSet::new(), &Counts::new());
         assert!(found.is_clean(), "{found:?}");
     }
 
     #[test]
-    fn reads_what_verify_writes() {
-        let json =
-            br#"{"inodes":[{"inode":7,"path":null,"counted":2,"kernel":3,"visible":2,"paths":0,
-            "dark":1,"pins":0}],"differences":[],"passes":1}"#;
-        let expected = Counted {
-            counted: 2,
-            kernel: Some(3),
+    fn the_kernel_knows_what_the_model_knows() {
+        let scene = Scene {
+            model: BTreeMap::from([(7, count(2, 1, 1))]),
+            public: BTreeSet::new(),
         };
-        assert_eq!(
-            parse_verify(json).expect("parses"),
-            BTreeMap::from([(7, expected)])
-        );
-        assert!(parse_verify(b"rousr: no agent").is_err());
+        for (kernel, drift) in [(Some(2), 0), (Some(1), 1), (Some(3), 1), (None, 1)] {
+            let kernel = kernel.into_iter().map(|kernel| (7, kernel)).collect();
+            assert_eq!(scene.check_model(&kernel).drift, drift, "{kernel:?}");
+        }
+    }
+
+    #[test]
+    fn reads_what_rousr_writes() {
+        let verify = br#"{"inodes":[{"inode":7,"path":null,"counted":2,"kernel":3,"visible":2,
+            "paths":0,"dark":1,"pins":0}],"differences":[],"passes":1}"#;
+        assert_eq!(verified(verify).expect("parses"), Counts::from([(7, 3)]));
+        let status = br#"{"level":"sealed","holds":[{"inode":7,"count":2,"holders":[]},
+            {"inode":8,"count":null}]}"#;
+        assert_eq!(counted(status).expect("parses"), Counts::from([(7, 2)]));
+        assert!(verified(b"rousr: no agent").is_err());
     }
 }

@@ -30,6 +30,8 @@ use crate::sys::{LoopRequest, number_ioctl, swapoff, swapon};
 pub(super) enum Means {
     /// A descriptor of the worker's.
     Descriptor(OwnedFd),
+    /// Descriptors in one overlay, which keeps all their inodes in memory until the last is closed.
+    Overlay { _files: Vec<OwnedFd> },
     /// A mapping of the worker's.
     Mapping(Mapping),
     /// A socket that it is in flight in.
@@ -123,8 +125,8 @@ impl Hands {
     }
 
     /// Takes holders of this kind: of the files or, where the kind opens some, of the inodes that the
-    /// sources lead to. One means for all of them, or one for each.
-    pub(super) fn take(&mut self, kind: Kind, sources: &[Source<'_>]) -> io::Result<Vec<Means>> {
+    /// sources lead to.
+    pub(super) fn take(&mut self, kind: Kind, sources: &[Source<'_>]) -> io::Result<Means> {
         let inodes: Vec<u64> = sources.iter().map(|source| source.inode).collect();
         let files = || {
             sources
@@ -132,8 +134,8 @@ impl Hands {
                 .map(Source::descriptor)
                 .collect::<io::Result<Vec<_>>>()
         };
-        let one = match kind {
-            Kind::Overlay => return open_in_overlay(&inodes),
+        match kind {
+            Kind::Overlay => open_in_overlay(&inodes),
             Kind::HardLink => descriptor(open(hold_path(inodes[0]), OFlags::RDONLY)),
             Kind::MapFiles => sources[0].reopen_mapping(),
             Kind::Swap => self.swap_on(inodes[0]),
@@ -153,8 +155,7 @@ impl Hands {
             Kind::InFlight => in_flight(&files()?, false),
             Kind::DeadSocket => in_flight(&files()?, true),
             _ => self.take_one(kind, sources[0].descriptor()?),
-        };
-        one.map(|means| vec![means])
+        }
     }
 
     fn take_one(&mut self, kind: Kind, file: BorrowedFd<'_>) -> io::Result<Means> {
@@ -172,7 +173,10 @@ impl Hands {
     /// Lets go. Returns when the kernel has, as far as a caller can know.
     pub(super) fn release(&mut self, inode: u64, means: Means) -> io::Result<()> {
         match means {
-            Means::Descriptor(_) | Means::Mapping(_) | Means::Socket { .. } => Ok(()),
+            Means::Descriptor(_)
+            | Means::Overlay { .. }
+            | Means::Mapping(_)
+            | Means::Socket { .. } => Ok(()),
             Means::Fixed(slot) => {
                 self.ring.submitter().register_files_update(slot, &[-1])?;
                 self.free_in_ring.push(slot);
@@ -263,7 +267,7 @@ fn in_flight(files: &[BorrowedFd<'_>], dead: bool) -> io::Result<Means> {
 }
 
 /// Opens holds through an overlay of their own, which goes with the last.
-fn open_in_overlay(inodes: &[u64]) -> io::Result<Vec<Means>> {
+fn open_in_overlay(inodes: &[u64]) -> io::Result<Means> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     // Without an upper layer there have to be two.
     let layers = format!("{HOLDS}:{EMPTY_FOLDER}");
@@ -277,10 +281,10 @@ fn open_in_overlay(inodes: &[u64]) -> io::Result<Vec<Means>> {
     )?;
     let open = |inode: &u64| {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let file = openat(&mount, inode.to_string(), flags, Mode::empty())?;
-        Ok(Means::Descriptor(file))
+        Ok(openat(&mount, inode.to_string(), flags, Mode::empty())?)
     };
-    inodes.iter().map(open).collect()
+    let files = inodes.iter().map(open).collect::<io::Result<_>>()?;
+    Ok(Means::Overlay { _files: files })
 }
 
 fn descriptor(opened: io::Result<OwnedFd>) -> io::Result<Means> {

@@ -8,7 +8,7 @@ use super::{
     figures::{Counters, latencies, percentile},
     holdings::Count,
     judge::Findings,
-    kind::Kind,
+    protocol::Report,
 };
 
 /// How many lines tell what went wrong.
@@ -89,13 +89,17 @@ impl Run {
         )
     }
 
-    /// Adds what a worker did since the start.
-    pub(super) fn add(&mut self, operations: &BTreeMap<Kind, u64>, premature: &[String]) {
-        for (kind, count) in operations {
-            *self.operations.entry(kind.name()).or_default() += count;
+    /// Takes what all workers did since the start.
+    pub(super) fn workers(&mut self, reports: &[Report]) {
+        self.operations.clear();
+        self.premature_seen = 0;
+        for report in reports {
+            for (kind, count) in &report.operations {
+                *self.operations.entry(kind.name()).or_default() += count;
+            }
+            self.premature_seen += report.premature.len() as u64;
+            self.tell(&report.premature);
         }
-        self.premature_seen += premature.len() as u64;
-        self.tell(premature);
     }
 
     /// Adds what a quiet point showed.
@@ -121,9 +125,9 @@ impl Run {
     pub(super) fn agent(&mut self, counters: &Counters, log: &str) {
         self.premature += std::mem::take(&mut self.premature_seen);
         self.reaped = log.matches(" reaped inode=").count() as u64;
-        self.recursion_misses = counters.total("rousr_tracker_recursion_misses_total");
-        self.losses = counters.total("rousr_tracker_losses_total");
-        let releases = counters.total("rousr_tracker_releases_total");
+        self.recursion_misses = counters.total_of("rousr_tracker_losses", "recursion");
+        self.losses = counters.total("rousr_tracker_losses");
+        let releases = counters.total("rousr_tracker_releases");
         self.duplicates = releases.map(|releases| releases.saturating_sub(self.reaped));
         let sorted = latencies(log);
         let at = |percent| percentile(&sorted, percent).unwrap_or_default();

@@ -209,12 +209,11 @@ impl Worker {
             }
             taken => taken.with_context(|| format!("{} of inodes {:?}", kind.name(), inodes()))?,
         };
-        let means: Vec<Rc<Means>> = taken.into_iter().map(Rc::new).collect();
+        let means = Rc::new(taken);
         let new: Vec<Holder<Means>> = kinds
             .iter()
             .zip(&holders)
-            .zip(means.iter().cycle())
-            .map(|((&kind, source), means)| Holder {
+            .map(|(&kind, source)| Holder {
                 kind,
                 inode: Rc::clone(&source.inode),
                 file: match kind.shares_file() {
@@ -223,7 +222,7 @@ impl Worker {
                         path_only: kind == Kind::Path,
                     }),
                 },
-                means: Rc::clone(means),
+                means: Rc::clone(&means),
             })
             .collect();
         for holder in new {
