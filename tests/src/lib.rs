@@ -6,6 +6,7 @@ pub mod package;
 mod sys;
 pub mod torture;
 pub mod truth;
+pub mod verify;
 
 use std::{
     collections::BTreeSet,
@@ -228,20 +229,6 @@ pub fn inode(path: &str) -> u64 {
 #[track_caller]
 pub fn status() -> serde_json::Value {
     serde_json::from_str(&succeed("rousr status --json")).expect("JSON")
-}
-
-/// How many holders of an inode rousr counts, by `rousr status`.
-///
-/// # Panics
-///
-/// Panics where there is no such hold, or no count.
-#[track_caller]
-pub fn count(inode: u64) -> u64 {
-    let status = status();
-    let holds = status["holds"].as_array().expect("holds");
-    let hold = holds.iter().find(|hold| hold["inode"] == inode);
-    hold.and_then(|hold| hold["count"].as_u64())
-        .unwrap_or_else(|| panic!("no count of {inode} in {status:#}"))
 }
 
 /// One of the agent's metrics, by its name and labels.

@@ -6,7 +6,9 @@ mod root {
     use rousr_tests::{
         assert_sealed, begin, holds, is_sealed,
         kinds::{Kind, Pin},
-        package, status, wait,
+        package,
+        verify::Verification,
+        wait,
     };
 
     use crate::kinds::{inode_of, new_package, old_package, public};
@@ -17,13 +19,6 @@ mod root {
         (Pin::Uprobe, Kind::Dup),
         (Pin::OverlayEntry, Kind::Path),
     ];
-
-    fn pins_told(inode: u64) -> u64 {
-        let status = status();
-        let holds = status["holds"].as_array().expect("holds");
-        let hold = holds.iter().find(|hold| hold["inode"] == inode);
-        hold.and_then(|hold| hold["pins"].as_u64()).unwrap_or(0)
-    }
 
     #[test]
     fn a_pinned_file_is_kept_and_told() {
@@ -38,7 +33,9 @@ mod root {
         assert_sealed();
         for (pin, inode, _) in &pinned {
             assert!(holds().contains(inode), "{pin:?}: unlinked while pinned");
-            assert!(pins_told(*inode) > 0, "{pin:?}: {:#}", status());
+            let verified = Verification::ask().of(*inode);
+            assert_eq!((verified.counted, verified.kernel), (0, 0), "{pin:?}");
+            assert!(verified.pins > 0, "{pin:?}: {verified:?}");
         }
         for (pin, inode, pinned) in pinned {
             drop(pinned);

@@ -4,7 +4,8 @@ mod root {
     use std::time::Duration;
 
     use rousr_tests::{
-        begin, count, holds, is_sealed, kinds::Kind, package, shell, succeed, wait, wait_for_reap,
+        begin, holds, is_sealed, kinds::Kind, package, shell, succeed, verify::Verification, wait,
+        wait_for_reap,
     };
     use rustix::io::Errno;
 
@@ -22,10 +23,10 @@ mod root {
         package::install(&new_package());
         assert!(!is_sealed(), "a file is open for writing");
         assert_eq!(holds().into_iter().collect::<Vec<_>>(), [inode]);
-        assert_eq!(count(inode), 1);
+        assert_eq!(Verification::ask().of(inode).counted, 1);
 
         drop(nameless);
-        assert_eq!(count(inode), 1);
+        assert_eq!(Verification::ask().of(inode).counted, 1);
         drop(writer);
         wait(
             Duration::from_secs(1),
