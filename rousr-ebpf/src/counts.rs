@@ -52,7 +52,7 @@ pub(crate) fn opened(file: File) -> bool {
     };
     if is_agent(Task::current()) {
         tell(inode, holders);
-    } else {
+    } else if file.is_user() {
         enter(file, inode, holders);
     }
     true
@@ -73,8 +73,8 @@ pub(crate) fn released(file: File) -> bool {
     let Some(holders) = watched(inode) else {
         return false;
     };
-    if file.is_path() {
-        path_released(inode, holders);
+    if !file.is_user() {
+        reference_released(inode, holders);
     } else if take_off(file, inode.address(), holders)
         && inode.readers() <= 0
         && inode.writers() <= 0
@@ -161,14 +161,15 @@ fn replace_stale(file: File, inode: Inode) -> Option<Result<(), i32>> {
     Some(FILES.insert(file.address(), inode.address(), u64::from(BPF_ANY)))
 }
 
-/// `O_PATH` files are not counted: no hook that cannot be skipped sees them come. Where others are
-/// left their last one will tell; it asks for the truth, which knows `O_PATH` files.
+/// `O_PATH` files are not counted: no hook that cannot be skipped sees them come. Nor are those of
+/// access mode 3, so that our count is the kernel's. Where counted ones are left their last one will
+/// tell; the agent then asks for the truth, which knows both by the inode's references.
 #[inline(always)]
-fn path_released(inode: Inode, holders: *mut u64) {
+fn reference_released(inode: Inode, holders: *mut u64) {
     // SAFETY: a value of the map stays readable until this program ends.
     let counted = unsafe { holders.read_volatile() };
     if counted == 0 && !is_agent(Task::current()) {
-        send(inode.address(), Reason::Path);
+        send(inode.address(), Reason::Reference);
     }
 }
 

@@ -89,7 +89,7 @@ fn count(meta: *const Meta, file: File) {
     let Some(holders) = watched(inode) else {
         return;
     };
-    if !file.is_path() {
+    if file.is_user() {
         visited(file, inode, holders);
     }
     write(meta, file, NOT_OWN);

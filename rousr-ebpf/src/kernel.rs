@@ -7,7 +7,7 @@ use aya_ebpf::{
     Global, bindings::task_struct, helpers::bpf_probe_read_kernel,
     helpers::generated::bpf_get_current_task_btf,
 };
-use rousr_ebpf::{FMODE_PATH, MAX_ALIASES};
+use rousr_ebpf::{FMODE_READ, FMODE_WRITE, MAX_ALIASES};
 
 macro_rules! globals {
     ($($name:ident: $type:ty;)*) => {
@@ -85,9 +85,11 @@ impl File {
         member(self.0, &FILE_MODE)
     }
 
+    /// Whether the kernel's own counters know the file: it reads or writes. They do not know an
+    /// `O_PATH` file, nor one for ioctls only (access mode 3).
     #[inline(always)]
-    pub(crate) fn is_path(self) -> bool {
-        self.mode() & FMODE_PATH != 0
+    pub(crate) fn is_user(self) -> bool {
+        self.mode() & (FMODE_READ | FMODE_WRITE) != 0
     }
 }
 

@@ -97,8 +97,10 @@ pub mod globals {
     pub const DEVICE: &str = "DEVICE";
 }
 
-/// `FMODE_PATH` of the kernel: the file was opened with `O_PATH`.
-pub const FMODE_PATH: u32 = 1 << 14;
+/// `FMODE_READ` of the kernel: the file is open for reading.
+pub const FMODE_READ: u32 = 1;
+/// `FMODE_WRITE` of the kernel: the file is open for writing.
+pub const FMODE_WRITE: u32 = 2;
 
 /// Words of the filter, 64 bits each: 8 KiB that tell most files of no interest without a lookup.
 pub const FILTER_WORDS: u32 = 1024;
@@ -121,8 +123,9 @@ pub enum Reason {
     /// A file went that had never been counted: born before the programs were attached and
     /// out of the iterators' reach, such as a descriptor in flight.
     Uncounted = 2,
-    /// An `O_PATH` file went while no counted file was there.
-    Path = 3,
+    /// A file that only refers to the inode (`O_PATH`, access mode 3) went while no counted file was
+    /// there.
+    Reference = 3,
     /// The kernel's own counters are zero and ours is not: the death of another file is under
     /// way on another CPU, or the count is wrong.
     Unused = 4,

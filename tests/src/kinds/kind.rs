@@ -180,17 +180,12 @@ impl Kind {
 
     /// What one holder of this kind keeps alive.
     pub fn counts(self) -> Counts {
-        let (files, paths, unleased) = match self {
-            Self::Path => (0, 1, 0),
-            Self::Reopened => (2, 0, 0),
-            Self::AccessModeThree => (1, 0, 1),
-            Self::TmpFile => (0, 0, 0),
-            _ => (1, 0, 0),
+        let (files, paths) = match self {
+            Self::Path | Self::AccessModeThree => (0, 1),
+            Self::Reopened => (2, 0),
+            Self::TmpFile => (0, 0),
+            _ => (1, 0),
         };
-        Counts {
-            files,
-            paths,
-            unleased,
-        }
+        Counts { files, paths }
     }
 }

@@ -30,12 +30,10 @@ use socket::Collected;
 /// Open files (`struct file`) of one inode.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Counts {
-    /// Those opened without O_PATH.
+    /// Those that read or write, which the kernel's `i_readcount` and `i_writecount` count.
     pub files: u32,
-    /// Those opened with O_PATH.
+    /// Those that only refer to the inode: opened with O_PATH, or for ioctls only.
     pub paths: u32,
-    /// Of `files`, those that the kernel's `i_readcount` and `i_writecount` leave out, and so leases.
-    pub unleased: u32,
 }
 
 /// Somebody who keeps an inode in use until dropped.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use rousr_ebpf::{FMODE_PATH, Seen};
+use rousr_ebpf::{FMODE_READ, FMODE_WRITE, Seen};
 
 /// The files that one pass of the iterators visited, by the inode's address.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ impl Reach {
         let mut reach = Self::default();
         for seen in seen {
             let files = reach.0.entry(seen.inode).or_default();
-            if seen.mode & FMODE_PATH == 0 {
+            if seen.mode & (FMODE_READ | FMODE_WRITE) != 0 {
                 files.opened.insert(seen.file);
             } else {
                 files.paths.insert(seen.file);
@@ -29,14 +29,14 @@ impl Reach {
         reach
     }
 
-    /// Files of the inode, `O_PATH` ones left out.
+    /// Files of the inode that read or write.
     pub(super) fn opened(&self, address: u64) -> u64 {
         self.0
             .get(&address)
             .map_or(0, |files| files.opened.len() as u64)
     }
 
-    /// `O_PATH` files of the inode.
+    /// Files that only refer to the inode: `O_PATH`, access mode 3.
     pub(super) fn paths(&self, address: u64) -> u64 {
         self.0
             .get(&address)
@@ -56,7 +56,7 @@ mod tests {
             (1, 10, 1),
             (1, 10, 1),
             (1, 11, 1),
-            (1, 12, FMODE_PATH),
+            (1, 12, 1 << 14),
             (2, 13, 1),
         ];
         let reach = Reach::of(seen.map(|(inode, file, mode)| Seen {
