@@ -81,6 +81,7 @@ impl Protocol {
     /// The hold's inode has another name: the hold goes though it may be in use.
     pub(crate) fn unwatch(state: &mut State, inode: Inode) {
         state.left.unwatches -= 1;
+        state.agent.stage = Stage::Records;
         state.agent.at = forget(state, inode);
     }
 
@@ -99,6 +100,7 @@ impl Protocol {
         state.agent.armed = [false; INODES];
         state.agent.anew = [false; INODES];
         state.agent.unsure = [false; INODES];
+        state.agent.littered = false;
         state.agent.at = Work::Dead;
     }
 
@@ -130,11 +132,11 @@ impl Protocol {
                 }
                 Work::EndWait
             }
-            Work::EndWait => self.purge(0),
+            Work::EndWait => self.purge(state, 0),
             Work::PurgeRead(slot) => self.purge_read(state, slot),
             Work::PurgeDelete(slot) => {
                 state.entries[usize::from(slot)] = None;
-                self.purge(slot + 1)
+                self.purge(state, slot + 1)
             }
             Work::Insert(inode) => self.insert_inode(state, inode),
             Work::AttachDeaths => {
@@ -195,17 +197,17 @@ impl Protocol {
         agent.stage = Stage::All;
         let watched = state.watched.map(|count| count.is_some());
         if skipped && self.keeps(Rule::AnewAfterSkip) {
-            state.agent.anew = watched;
-            return Work::Delete(0);
+            return self.begin_anew(state);
         }
         state.agent.unsure = watched;
         Work::Visit(0)
     }
 }
 
-/// A hold is gone. What its inode may have left in `FILES` is of no harm.
+/// A hold is gone.
 pub(crate) fn forget(state: &mut State, inode: Inode) -> Work {
     state.reaped[usize::from(inode)] = true;
+    state.agent.littered |= state.watched[usize::from(inode)] != Some(0);
     crate::watch::remove(state, inode);
     if state.watched == [None; INODES] {
         Work::DetachBirths

@@ -40,6 +40,7 @@ impl Model for Protocol {
                 generation: 0,
                 stage: Stage::All,
                 anew: [false; INODES],
+                littered: false,
                 unsure: [false; INODES],
                 references: 0,
                 todo: [false; INODES],

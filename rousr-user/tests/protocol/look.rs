@@ -11,7 +11,11 @@ impl Protocol {
     /// references.
     pub(crate) fn look(&self, state: &mut State, inode: Inode) -> Work {
         if inode == self.bounds.inodes {
-            return self.looked(state);
+            return if state.agent.littered && self.keeps(Rule::PurgeOnlyUnwatched) {
+                self.begin_anew(state)
+            } else {
+                Work::Wait
+            };
         }
         let index = usize::from(inode);
         let asked = std::mem::take(&mut state.agent.todo[index]);
@@ -30,16 +34,6 @@ impl Protocol {
         } else {
             Work::Explain(inode)
         }
-    }
-
-    /// Inodes that a dead agent watched and that have no hold any more are forgotten.
-    fn looked(&self, state: &mut State) -> Work {
-        for inode in self.inodes() {
-            if !state.is_held(inode) {
-                crate::watch::remove(state, inode);
-            }
-        }
-        Work::Wait
     }
 
     /// Takes the kernel's readers for the explanation of references that were read before.

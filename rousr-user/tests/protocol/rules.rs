@@ -43,6 +43,10 @@ pub(crate) enum Rule {
     PurgeOnlyUnwatched,
     /// Every hold is looked at after a pass of the iterators.
     LookAfterSeed,
+    /// And after all was counted anew, whatever for.
+    LookAfterAnew,
+    /// A new agent keeps counts only where `FILES` names no inode but those that are entered.
+    KeptIfWhole,
     /// Besides the lease, the dentries' references are asked.
     ReferencesAsked,
     /// No open file is taken for the explanation of a reference.

@@ -159,6 +159,8 @@ pub(crate) struct Agent {
     pub(crate) stage: Stage,
     /// Inodes that are to be entered with a count of zero.
     pub(crate) anew: [bool; INODES],
+    /// An inode was left with files that are counted.
+    pub(crate) littered: bool,
     /// Inodes whose count is to be compared with the kernel's.
     pub(crate) unsure: [bool; INODES],
     /// Others' references to the inode that is probed.

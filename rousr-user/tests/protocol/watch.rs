@@ -11,20 +11,42 @@ use crate::{
 };
 
 impl Protocol {
-    /// Enters the holds that are not entered; what an agent before this one has counted is kept.
+    /// Enters the holds that are not entered. What an agent before this one has counted is kept
+    /// where it names the held inodes and nothing else.
     pub(crate) fn enter_held(&self, state: &mut State) -> Work {
+        let may_have_skipped = self.bounds.left.skips > 0 && self.keeps(Rule::AnewAfterSkip);
+        if state.agent.generation > 0 && (may_have_skipped || !self.is_whole(state)) {
+            return self.begin_anew(state);
+        }
         for inode in self.inodes() {
             let index = usize::from(inode);
-            let entered = state.watched[index].is_some();
-            state.agent.anew[index] = state.is_held(inode) && !entered;
-            state.agent.unsure[index] =
-                state.is_held(inode) && entered && state.agent.generation > 0;
+            let is_entered = state.watched[index].is_some();
+            state.agent.anew[index] = state.is_held(inode) && !is_entered;
+            state.agent.unsure[index] = is_entered && state.agent.generation > 0;
         }
         state.agent.stage = Stage::All;
         if state.agent.anew.contains(&true) {
-            return self.deleted();
+            return self.deleted(state);
         }
         self.entered(state)
+    }
+
+    fn is_whole(&self, state: &State) -> bool {
+        let is_watched = |inode: Inode| state.watched[usize::from(inode)].is_some();
+        let mut counted = state.entries.iter().flatten();
+        self.inodes()
+            .all(|inode| !is_watched(inode) || state.is_held(inode))
+            && (!self.keeps(Rule::KeptIfWhole) || counted.all(|&inode| is_watched(inode)))
+    }
+
+    /// All counts go back to zero.
+    pub(crate) fn begin_anew(&self, state: &mut State) -> Work {
+        state.agent.anew = [true; INODES];
+        state.agent.littered = false;
+        if self.keeps(Rule::LookAfterAnew) {
+            state.agent.stage = Stage::All;
+        }
+        Work::Delete(0)
     }
 
     pub(crate) fn delete(&self, state: &mut State, inode: Inode) -> Work {
@@ -34,42 +56,38 @@ impl Protocol {
         if inode + 1 < self.bounds.inodes {
             return Work::Delete(inode + 1);
         }
-        self.deleted()
+        self.deleted(state)
     }
 
-    fn deleted(&self) -> Work {
+    fn deleted(&self, state: &State) -> Work {
         if self.keeps(Rule::WaitBeforePurge) {
             Work::BeginWait
         } else {
-            self.purge(0)
+            self.purge(state, 0)
         }
     }
 
-    pub(crate) fn purge(&self, slot: Slot) -> Work {
-        if usize::from(slot) < SLOTS && self.keeps(Rule::PurgeBeforeInsert) {
+    /// Entries are taken out only while nothing is watched: nobody could tell a stale one from its
+    /// successor.
+    pub(crate) fn purge(&self, state: &State, slot: Slot) -> Work {
+        let is_safe = state.watched == [None; INODES] || !self.keeps(Rule::PurgeOnlyUnwatched);
+        if usize::from(slot) < SLOTS && is_safe && self.keeps(Rule::PurgeBeforeInsert) {
             Work::PurgeRead(slot)
         } else {
             Work::Insert(0)
         }
     }
 
-    pub(crate) fn purge_read(&self, state: &mut State, slot: Slot) -> Work {
+    pub(crate) fn purge_read(&self, state: &State, slot: Slot) -> Work {
         let is_stale = |inode: Inode| state.watched[usize::from(inode)].is_none();
-        if !state.entries[usize::from(slot)].is_some_and(is_stale) {
-            return self.purge(slot + 1);
-        }
-        if state.watched == [None; INODES] || !self.keeps(Rule::PurgeOnlyUnwatched) {
+        if state.entries[usize::from(slot)].is_some_and(is_stale) {
             return Work::PurgeDelete(slot);
         }
-        // Beside a watched inode nobody could tell a stale entry from its successor: all anew.
-        for inode in self.inodes() {
-            state.agent.anew[usize::from(inode)] = state.is_held(inode);
-        }
-        Work::Delete(0)
+        self.purge(state, slot + 1)
     }
 
     pub(crate) fn insert_inode(&self, state: &mut State, inode: Inode) -> Work {
-        if state.agent.anew[usize::from(inode)] {
+        if state.agent.anew[usize::from(inode)] && state.is_held(inode) {
             state.watched[usize::from(inode)] = Some(0);
             for_each_pointer(state, |pointer| {
                 if pointer.memory == Memory::Deleted {
@@ -155,10 +173,11 @@ impl Protocol {
     /// Opens the inode to ask the kernel how many files it knows.
     pub(crate) fn compare(&self, state: &mut State, inode: Inode) -> Work {
         if inode == self.bounds.inodes {
-            if state.agent.anew.contains(&true) {
-                return Work::Delete(0);
-            }
-            return self.right(state);
+            return match state.agent.anew.contains(&true) {
+                true if self.keeps(Rule::PurgeOnlyUnwatched) => self.begin_anew(state),
+                true => Work::Delete(0),
+                false => self.right(state),
+            };
         }
         if !std::mem::take(&mut state.agent.unsure[usize::from(inode)]) || !state.is_held(inode) {
             return Work::Compare(inode + 1);
