@@ -1,6 +1,6 @@
 //! The protocol as a model that stateright explores, and what must hold in it.
 
-use stateright::{Checker as _, HasDiscoveries, Model, Path, Property};
+use stateright::{Checker, CheckerBuilder, HasDiscoveries, Model, Path, Property};
 
 use crate::{
     rules::Protocol,
@@ -128,17 +128,26 @@ impl Protocol {
         }
     }
 
-    /// Finds a shortest way to violate the property, and tells it.
+    /// Finds a shortest way to violate the property, or nearly so, and tells it.
     pub(crate) fn violates(self, property: &'static str) {
-        let checker = self
-            .checker()
-            .finish_when(HasDiscoveries::AnyOf([property].into()))
-            .spawn_bfs()
-            .join();
-        println!("{} states", checker.unique_state_count());
-        let path = checker.discovery(property);
-        println!("violated: {property}\n{}", tell(path.expect(property)));
+        show(&self.until(property).spawn_bfs().join(), property);
     }
+
+    /// Finds any way, where there are too many states for the shortest.
+    pub(crate) fn violates_at_length(self, property: &'static str) {
+        show(&self.until(property).spawn_dfs().join(), property);
+    }
+
+    fn until(self, property: &'static str) -> CheckerBuilder<Self> {
+        self.checker()
+            .finish_when(HasDiscoveries::AnyOf([property].into()))
+    }
+}
+
+fn show(checker: &impl Checker<Protocol>, property: &'static str) {
+    println!("{} states", checker.unique_state_count());
+    let path = checker.discovery(property);
+    println!("violated: {property}\n{}", tell(path.expect(property)));
 }
 
 /// A trace, one step a line, with what it left behind.
