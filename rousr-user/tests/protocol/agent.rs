@@ -23,7 +23,7 @@ impl Protocol {
             }
             Work::Dead => return steps.push(Step::Start),
             Work::Wait => self.waiting_steps(state, steps),
-            Work::EndWait if state.cpus.iter().any(|cpu| cpu.awaited) => {}
+            Work::EndWait | Work::EndStart if state.cpus.iter().any(|cpu| cpu.awaited) => {}
             _ => steps.push(Step::Agent(at)),
         }
         if state.left.kills > 0 && !matches!(at, Work::Replace | Work::Leave(_)) {
@@ -112,7 +112,7 @@ impl Protocol {
             (state.births, state.deaths) = (0, 0);
         }
         state.agent.at = if self.inodes().any(|inode| state.is_held(inode)) {
-            self.enter_held(state)
+            Work::BeginStart
         } else {
             state.watched = [None; INODES];
             Work::DetachBirths
@@ -126,10 +126,13 @@ impl Protocol {
                 self.enter_held(state)
             }
             Work::Delete(inode) => self.delete(state, inode),
+            Work::BeginStart => {
+                begin_wait(state);
+                Work::EndStart
+            }
+            Work::EndStart => self.enter_held(state),
             Work::BeginWait => {
-                for cpu in &mut state.cpus {
-                    cpu.awaited = cpu.at.is_in_hook();
-                }
+                begin_wait(state);
                 Work::EndWait
             }
             Work::EndWait => self.purge(state, 0),
@@ -201,6 +204,12 @@ impl Protocol {
         }
         state.agent.unsure = watched;
         Work::Visit(0)
+    }
+}
+
+fn begin_wait(state: &mut State) {
+    for cpu in &mut state.cpus {
+        cpu.awaited = cpu.at.is_in_hook();
     }
 }
 

@@ -187,6 +187,9 @@ pub(crate) enum Stage {
 pub(crate) enum Work {
     /// dpkg takes the public names.
     Replace,
+    /// A new agent waits for programs that run before it believes what it finds.
+    BeginStart,
+    EndStart,
     Delete(Inode),
     BeginWait,
     EndWait,
