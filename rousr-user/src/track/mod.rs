@@ -143,10 +143,14 @@ pub trait Tracker {
     /// Number of open files on the inode, or `None` where it is not counted.
     fn holders(&self, inode: u64) -> Option<u64>;
 
-    /// References of the kernel to the inode that no open file known to its counters explains
-    /// (`O_PATH` files, mounts, uprobes), as it was when this process opened the inode last.
-    /// `None` where nobody can tell.
-    fn unexplained(&self, _inode: u64) -> Option<u64> {
+    /// References of the kernel to the inode beside this process's own (any open file, also an
+    /// `O_PATH` one, a mount, a uprobe), as it was when this process opened the inode last. `None`
+    /// where nobody can tell.
+    ///
+    /// An inode without any is out of everybody's reach, and stays so. A file that explains a
+    /// reference would not do: it can go, and an `O_PATH` file opened through it take its place
+    /// before the lease is asked for.
+    fn references(&self, _inode: u64) -> Option<u64> {
         None
     }
 

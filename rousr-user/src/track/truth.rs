@@ -30,7 +30,7 @@ impl<S: Leases, T: Tracker> Leases for Truth<'_, S, T> {
             return Ok(false);
         }
         let inode = fstat(fd)?.st_ino;
-        Ok(self.tracker.unexplained(inode).unwrap_or(0) == 0)
+        Ok(self.tracker.references(inode).unwrap_or(0) == 0)
     }
 }
 
@@ -62,7 +62,7 @@ mod tests {
             None
         }
 
-        fn unexplained(&self, _inode: u64) -> Option<u64> {
+        fn references(&self, _inode: u64) -> Option<u64> {
             self.0
         }
 
@@ -78,19 +78,19 @@ mod tests {
     #[test]
     fn both_have_to_agree() {
         let file = File::open("/dev/null").expect("opens");
-        for (lease, unexplained, sole) in [
+        for (lease, references, sole) in [
             (true, None, true),
             (true, Some(0), true),
             (true, Some(1), false),
             (false, Some(0), false),
             (false, None, false),
         ] {
-            let (leases, tracker) = (Granted(lease), Knows(unexplained));
+            let (leases, tracker) = (Granted(lease), Knows(references));
             let truth = Truth::new(&leases, &tracker);
             assert_eq!(
                 truth.sole_opener(file.as_fd()).expect("asks"),
                 sole,
-                "{lease} {unexplained:?}"
+                "{lease} {references:?}"
             );
         }
     }

@@ -73,6 +73,10 @@ pub struct BpfTracker {
     inherited: HashSet<u64>,
     /// Whether files of forgotten inodes may be left in the map.
     is_littered: bool,
+    /// Whether all counts began anew, so that a release in between was told by nobody.
+    is_new: bool,
+    /// Whether the kernel skipped a program since the last resync.
+    is_skipped: bool,
     is_first_rest: bool,
     tally: Tally,
 }
@@ -113,6 +117,8 @@ impl BpfTracker {
             numbers: HashMap::new(),
             inherited: maps.watched(),
             is_littered: false,
+            is_new: false,
+            is_skipped: false,
             is_first_rest: true,
             tally: Tally::default(),
             programs,
@@ -164,9 +170,7 @@ impl BpfTracker {
             self.numbers.insert(watched.address, inode);
             self.inodes.insert(inode, watched);
         }
-        // An address among them can be another inode's by now, as nothing has kept it since.
-        let is_whole = kept.len() == inherited.len() && self.maps.counts_only(&self.addresses());
-        if !inherited.is_empty() && !is_whole {
+        if !inherited.is_empty() && !self.is_whole(&kept, &inherited)? {
             for address in inherited {
                 self.maps.forget(address);
             }
@@ -183,8 +187,20 @@ impl BpfTracker {
         Ok(kept)
     }
 
-    /// All counts go back to zero, once no program counts for them any more.
+    /// Whether the counts of an agent before this one can be kept: they are of the held inodes and of
+    /// nothing else, and no program can have been skipped meanwhile. An address among them can be
+    /// another inode's by now, as nothing has kept it.
+    fn is_whole(&mut self, kept: &[u64], inherited: &HashSet<u64>) -> Result<bool, TrackError> {
+        self.wait()?;
+        Ok(self.programs.hooks() == Hooks::Lsm
+            && kept.len() == inherited.len()
+            && self.maps.counts_only(&self.addresses()))
+    }
+
+    /// All counts go back to zero, once no program counts for them any more. Then the open files are
+    /// to be counted and every hold to be looked at.
     fn begin_anew(&mut self) -> Result<(), TrackError> {
+        self.is_new = true;
         let addresses = self.addresses();
         for &address in &addresses {
             self.maps.forget(address);
@@ -358,7 +374,10 @@ impl Tracker for BpfTracker {
                 .map_err(failed("attach the BPF programs"))?;
         }
         self.count_open_files()?;
-        self.correct(inherited)
+        self.correct(inherited)?;
+        // The caller looks at every hold now.
+        self.is_new = false;
+        Ok(())
     }
 
     fn unwatch(&mut self, inode: u64) {
@@ -395,19 +414,26 @@ impl Tracker for BpfTracker {
             .ok()
     }
 
-    fn unexplained(&self, inode: u64) -> Option<u64> {
+    fn references(&self, inode: u64) -> Option<u64> {
         let address = self.inodes.get(&inode)?.address;
         let truth = self.maps.truth().filter(|truth| truth.inode == address)?;
-        Some(truth::unexplained(&truth))
+        Some(truth::references(&truth))
     }
 
     async fn news(&mut self) -> News {
         loop {
+            if self.is_new {
+                return News {
+                    releases: Vec::new(),
+                    lost: true,
+                };
+            }
             let records = self.next_records().await;
             let releases = self.releases_of(&records);
             // Read after the ring: a program counts a loss before it tries to wake us.
             let losses = self.losses();
-            let lost = losses != self.tally.losses || self.new_misses() > 0;
+            self.is_skipped |= self.new_misses() > 0;
+            let lost = losses != self.tally.losses || self.is_skipped;
             self.tally.losses = losses;
             if lost || !releases.is_empty() {
                 return News { releases, lost };
@@ -420,8 +446,15 @@ impl Tracker for BpfTracker {
             return Ok(());
         }
         self.tally.resyncs += 1;
+        // A birth under way can hide from a comparison that a death was skipped.
+        if std::mem::take(&mut self.is_skipped) {
+            self.begin_anew()?;
+        }
         self.count_open_files()?;
-        self.correct(self.inodes.keys().copied().collect())
+        self.correct(self.inodes.keys().copied().collect())?;
+        // The caller looks at every hold now.
+        self.is_new = false;
+        Ok(())
     }
 
     fn compare(&mut self) -> Result<Vec<Comparison>, TrackError> {

@@ -16,19 +16,24 @@ pub(super) fn files(truth: &Truth) -> u64 {
     files.max(0).unsigned_abs()
 }
 
-/// References that none of these files explains: `O_PATH` files, mounts, overlays by the dentries,
-/// uprobes by the inode itself. Marks of fsnotify let go of an inode that is unlinked.
-pub(super) fn unexplained(truth: &Truth) -> u64 {
+/// References beside the agent's own: one for each file (`O_PATH` ones too), mount, overlay or lookup
+/// by the dentries, one for each uprobe by the inode itself. Marks of fsnotify let go of an inode that
+/// is unlinked.
+pub(super) fn references(truth: &Truth) -> u64 {
+    let dentries = truth.references - OWN_REFERENCES;
     if truth.aliases >= u64::from(MAX_ALIASES) {
-        // The list was not seen whole, and the inode's own count is not comparable then.
-        return 0;
+        // The list was not seen whole, so the inode's own count says nothing.
+        return dentries.max(0).unsigned_abs();
     }
-    let files = i64::try_from(files(truth)).unwrap_or(i64::MAX);
-    let dentries = truth.references - OWN_REFERENCES - files;
     let aliases = i64::try_from(truth.aliases).unwrap_or(i64::MAX);
     let marks = i64::try_from(truth.marks).unwrap_or(1);
     let inode = truth.inode_references - aliases - marks;
     dentries.max(0).unsigned_abs() + inode.max(0).unsigned_abs()
+}
+
+/// References that no file known to the kernel's counters explains.
+pub(super) fn unexplained(truth: &Truth) -> u64 {
+    references(truth).saturating_sub(files(truth))
 }
 
 #[cfg(test)]
@@ -124,7 +129,7 @@ mod tests {
                 "too many names",
                 Truth {
                     aliases: 16,
-                    references: 40,
+                    references: 3,
                     inode_references: 40,
                     ..ALONE
                 },
@@ -135,6 +140,11 @@ mod tests {
         for (what, truth, expected_files, expected_unexplained) in table {
             assert_eq!(files(&truth), expected_files, "{what}");
             assert_eq!(unexplained(&truth), expected_unexplained, "{what}");
+            assert_eq!(
+                references(&truth),
+                expected_files + expected_unexplained,
+                "{what}"
+            );
         }
     }
 }
