@@ -10,6 +10,8 @@ use super::kind::Kind;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Inode {
     pub(super) generation: u32,
+    /// Of its file in the package.
+    pub(super) index: usize,
     pub(super) number: u64,
 }
 
@@ -160,6 +162,7 @@ mod tests {
             kind,
             inode: Rc::new(Inode {
                 generation: 0,
+                index: 0,
                 number,
             }),
             file: Rc::clone(file),

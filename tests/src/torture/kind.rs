@@ -91,13 +91,13 @@ impl Kind {
     /// Its share of the operations of a phase, relative to the others'.
     pub(super) fn weight(self, phase: Phase) -> u32 {
         match (self, phase) {
-            (Self::Swap, Phase::Blocked) => 10,
+            (Self::Swap, Phase::Blocked) => 13,
             (Self::Swap, _) => 0,
             (kind, Phase::Upgrade) if kind.needs_hold() => 0,
             (Self::Overlay, _) => 6,
             (Self::HardLink | Self::Container, _) => 7,
             (Self::Fork | Self::CloseOnExec | Self::Program | Self::Interpreter, _) => 4,
-            (Self::LoopDevice | Self::Exit, _) => 4,
+            (Self::LoopDevice | Self::Exit, _) => 5,
             (Self::Open, _) => 7,
             _ => 5,
         }
@@ -116,6 +116,8 @@ impl Kind {
     /// Twice the mean number of holders that are taken at once.
     fn twice_mean(self) -> u32 {
         match self {
+            // At its limit a draw is a release as often as not.
+            Self::Swap => 1,
             // Of both kinds one at each start.
             Self::Program | Self::Interpreter => 4,
             kind => kind.batch() as u32 + 1,
@@ -126,7 +128,7 @@ impl Kind {
     pub(super) fn limit(self) -> usize {
         match self {
             Self::Swap => 1,
-            Self::LoopDevice => 2,
+            Self::LoopDevice => 8,
             Self::Program | Self::Interpreter => 12,
             Self::Fork | Self::CloseOnExec | Self::Exit => 48,
             Self::Overlay => 48,

@@ -123,7 +123,8 @@ impl Worker {
 
     fn begin(&mut self, generation: u32) -> Result<()> {
         for index in 0..self.place.files {
-            if self.random.usize(..self.place.workers) >= OPENERS {
+            let drawn = self.random.usize(..self.place.workers) < OPENERS;
+            if !drawn && !self.place.swaps_to(index) {
                 continue;
             }
             let path = file_path(index);
@@ -132,7 +133,11 @@ impl Worker {
             let number = fstat(&file)?.st_ino;
             self.holdings.push(Holder {
                 kind: Kind::Open,
-                inode: Rc::new(Inode { generation, number }),
+                inode: Rc::new(Inode {
+                    generation,
+                    index,
+                    number,
+                }),
                 file: Rc::new(Opened { path_only: false }),
                 means: Rc::new(Means::Descriptor(file)),
             });
@@ -165,11 +170,12 @@ impl Worker {
             Kind::Program | Kind::Interpreter => vec![Kind::Program, Kind::Interpreter],
             kind => vec![kind; self.random.usize(1..=kind.batch())],
         };
+        let place = self.place;
         let sources: Option<Vec<usize>> = kinds
             .iter()
             .map(|_| {
                 self.holdings
-                    .find(&mut self.random, |holder| can_serve(holder, kind))
+                    .find(&mut self.random, |holder| can_serve(holder, kind, place))
             })
             .collect();
         match sources {
@@ -279,11 +285,48 @@ impl Worker {
 }
 
 /// Whether a holder of this kind can be had from that one.
-fn can_serve(source: &Holder<Means>, kind: Kind) -> bool {
+fn can_serve(source: &Holder<Means>, kind: Kind, place: Place) -> bool {
     match kind {
         Kind::MapFiles => matches!(*source.means, Means::Mapping(_)),
+        Kind::Swap => place.swaps_to(source.inode.index),
+        Kind::Program | Kind::Interpreter => {
+            source.kind.is_source() && !is_swapped_to(source.inode.index)
+        }
         kind if kind.needs_hold() => true,
         kind if kind.needs_content() => source.kind.is_source() && !source.file.path_only,
         _ => source.kind.is_source(),
+    }
+}
+
+/// A running program cannot be swapped to, nor a swap area be run: each fourth file is for the one, the
+/// others are for the other.
+fn is_swapped_to(index: usize) -> bool {
+    index.is_multiple_of(4)
+}
+
+impl Place {
+    /// Whether this worker swaps to a file; no other does, since a file is one swap area only.
+    fn swaps_to(self, index: usize) -> bool {
+        is_swapped_to(index) && index / 4 % self.workers == self.number
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_worker_swaps_to_a_fourth_of_the_files() {
+        let workers = 12;
+        for index in 0..1000 {
+            let place = |number| Place {
+                seed: 1,
+                number,
+                workers,
+                files: 1000,
+            };
+            let swapping = (0..workers).filter(|&number| place(number).swaps_to(index));
+            assert_eq!(swapping.count(), usize::from(index % 4 == 0), "{index}");
+        }
     }
 }
