@@ -2,6 +2,7 @@
 
 pub mod cost;
 pub mod kinds;
+pub mod latency;
 pub mod package;
 mod sys;
 pub mod torture;

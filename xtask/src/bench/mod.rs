@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what rousr costs and how quick it is, measured in guests.
 
 mod instructions;
+mod latency;
 mod program;
 mod table;
 
@@ -17,11 +18,13 @@ use crate::lab::kernel::Kernel;
 #[derive(clap::Subcommand)]
 pub(crate) enum Benchmark {
     Instructions(instructions::Arguments),
+    Latency(latency::Arguments),
 }
 
 pub(crate) fn run(benchmark: &Benchmark) -> Result<ExitCode> {
     match benchmark {
         Benchmark::Instructions(arguments) => instructions::run(arguments),
+        Benchmark::Latency(arguments) => latency::run(arguments),
     }
 }
 

@@ -1,0 +1,105 @@
+//! rousr's agent as a service, with the tracker wanted.
+
+use std::{fs, time::Duration};
+
+use crate::{status, succeed, wait};
+
+const DROP_IN: &str = "/run/systemd/system/rousr.service.d";
+
+/// What tells the agent of closes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Tracker {
+    Bpf,
+    Fanotify,
+}
+
+impl Tracker {
+    pub(super) const ALL: [Self; 2] = [Self::Bpf, Self::Fanotify];
+
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::Bpf => "rousr",
+            Self::Fanotify => "rousr, fanotify fallback",
+        }
+    }
+
+    /// What makes the agent take it: it is the first that the kernel lets it have.
+    fn unit(self) -> &'static str {
+        match self {
+            Self::Bpf => "",
+            Self::Fanotify => "SystemCallFilter=~bpf\nSystemCallErrorNumber=EPERM\n",
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bpf => "bpf",
+            Self::Fanotify => "fanotify",
+        }
+    }
+}
+
+/// The service, started.
+pub(super) struct Agent;
+
+impl Agent {
+    /// Stops it; holds stay, and what the kernel side keeps for a next agent goes.
+    pub(super) fn stop() -> anyhow::Result<()> {
+        succeed("systemctl stop rousr");
+        succeed("rousr agent --detach-all");
+        Ok(())
+    }
+
+    /// Starts it, and waits until it watches `holds` inodes.
+    pub(super) fn start(tracker: Tracker, holds: usize) -> anyhow::Result<Self> {
+        fs::create_dir_all(DROP_IN)?;
+        fs::write(
+            format!("{DROP_IN}/tracker.conf"),
+            format!("[Service]\n{}", tracker.unit()),
+        )?;
+        succeed("systemctl daemon-reload; systemctl start rousr");
+        wait(
+            Duration::from_secs(60),
+            "the agent watches every hold",
+            || {
+                let agent = &status()["agent"];
+                agent["tracker"] == tracker.name() && agent["watched"] == holds
+            },
+        );
+        Ok(Self)
+    }
+
+    /// What it logged as the time from a death to its verdict, in microseconds.
+    pub(super) fn verdicts(&self) -> anyhow::Result<Vec<u64>> {
+        let journal = succeed(
+            "journalctl --sync; journalctl --no-pager -o cat \
+             _SYSTEMD_INVOCATION_ID=$(systemctl show -P InvocationID rousr)",
+        );
+        Ok(values(&journal, "verdict_us"))
+    }
+}
+
+/// The values of `key` in the lines about reaps.
+fn values(journal: &str, key: &str) -> Vec<u64> {
+    journal
+        .lines()
+        .filter(|line| line.contains(" reaped "))
+        .flat_map(str::split_whitespace)
+        .filter_map(|word| word.strip_prefix(key)?.strip_prefix('=')?.parse().ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::values;
+
+    #[test]
+    fn reads_the_lines_about_reaps() {
+        let journal = " INFO reaped inode=7 bytes=4096 latency_us=900 verdict_us=310 level=\"sealed\"\n\
+                       INFO began verdict_us=1\n\
+                       INFO reaped inode=8 bytes=4096 latency_us=901 verdict_us=12\n\
+                       INFO reaped inode=9 bytes=4096\n";
+        assert_eq!(values(journal, "verdict_us"), [310, 12]);
+        assert_eq!(values(journal, "latency_us"), [900, 901]);
+    }
+}
