@@ -68,6 +68,8 @@ impl Protocol {
             Birth::Insert(_) if luck == Luck::MapFull => {
                 state.left.full_maps -= 1;
                 state.losses += 1;
+                // A stale entry has gone before.
+                state.entries[usize::from(slot)].take_if(|entry| *entry != inode);
                 self.keeps(Rule::SendAfterLoss).then_some(Birth::Wake)
             }
             Birth::Insert(pointer) => self
