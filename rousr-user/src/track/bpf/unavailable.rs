@@ -18,7 +18,8 @@ pub enum Unavailable {
     Object(#[from] EbpfError),
     /// A program was refused.
     #[error(
-        "the kernel refused the BPF program {name}: {source}; is BPF restricted by lockdown or a container?"
+        "the kernel refused the BPF program {name}: {}; is BPF restricted by lockdown or a container?",
+        brief(.source)
     )]
     Program {
         /// Name of the program.
@@ -39,7 +40,21 @@ pub enum Unavailable {
 
 impl Unavailable {
     pub(super) fn program(name: &'static str) -> impl Fn(ProgramError) -> Self {
-        move |source| Self::Program { name, source }
+        move |source| {
+            tracing::debug!("BPF program {name}: {source}");
+            Self::Program { name, source }
+        }
+    }
+}
+
+/// The refusal without what the verifier says: hundreds of lines, in a form that each kernel has its
+/// own of.
+fn brief(refusal: &ProgramError) -> String {
+    match refusal {
+        ProgramError::LoadError { io_error, .. } => {
+            format!("{io_error} (the verifier's reason is in the log with ROUSR_LOG=debug)")
+        }
+        other => other.to_string(),
     }
 }
 
