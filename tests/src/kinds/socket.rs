@@ -42,8 +42,8 @@ pub(super) struct Garbage(Collected);
 pub(super) struct Collected([OwnedFd; 2]);
 
 /// The collector of sockets that only sockets in flight keep (`unix_gc`) runs when a socket is closed,
-/// in the closing task up to Linux 6.9, in a kernel thread since. It puts the files of a message in
-/// one order or the other, so there is a pipe on either side.
+/// in the closing task or, on newer kernels, in a kernel thread. It puts the files of a message in one
+/// order or the other, so there is a pipe on either side.
 /// <https://elixir.bootlin.com/linux/v6.12/source/net/unix/garbage.c>
 pub(super) fn dead(path: &Path) -> io::Result<(Garbage, Collected)> {
     let file = File::open(path)?;

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// From power-on to the last scenario's end.
-const TIMEOUT: Duration = Duration::from_secs(900);
+const TIMEOUT: Duration = Duration::from_secs(1800);
 
 /// One guest.
 pub(super) struct Boot {
