@@ -6,10 +6,10 @@ mod root {
     use rousr_tests::{
         Background, assert_sealed, begin, holds, inode, keep_dirty_copy,
         package::{self, FOLDER, Packed},
-        shell, succeed, wait,
+        shell, succeed, truth, wait,
     };
 
-    use crate::kinds::reaped;
+    use crate::kinds::{kept, reaped};
 
     const NAME: &str = "copied";
     const BYTES: usize = 48 << 20;
@@ -69,6 +69,10 @@ mod root {
         succeed("systemctl kill -s KILL scenario-copy");
         wait(Duration::from_secs(30), "the process is gone", || {
             shell("systemctl is-active --quiet scenario-copy").status != 0
+        });
+        // Not before swapoff has left its memory.
+        wait(Duration::from_secs(60), "the kernel has let go", || {
+            truth::nobody_uses(&kept(held)).unwrap_or(true)
         });
         reaped(held).expect("a reap");
         drop(swapoff);
