@@ -71,13 +71,23 @@ fn step(hook: Hook, environment: &Environment) -> anyhow::Result<Outcome> {
         Err(error) => warn(&format!("{error}; doing its work here")),
     }
     let keeper = HostKeeper::open(Places::default())?;
-    Ok(match request {
-        Request::Begin => keeper.begin()?,
-        Request::Preserve { .. } => keeper.preserve(&stream)?,
-        Request::Finish | Request::Status | Request::Verify => {
-            keeper.finish(&mut Untracked::new("no agent"))?
-        }
-    })
+    match request {
+        Request::Begin => Ok(keeper.begin()?),
+        Request::Preserve { .. } => Ok(keeper.preserve(&stream)?),
+        Request::Finish | Request::Status | Request::Verify => finish_without_agent(&keeper),
+    }
+}
+
+/// An agent that starts meanwhile can have seen the transaction open, and would wait for an end that it
+/// is never told: one that listens now gets it told. One that does not yet will see no transaction.
+fn finish_without_agent(keeper: &HostKeeper) -> anyhow::Result<Outcome> {
+    let outcome = keeper.finish(&mut Untracked::new("no agent"))?;
+    Ok(
+        match client::call(Path::new(SOCKET), Request::Finish, b"") {
+            Ok(Reply::Done(outcome)) => outcome,
+            _ => outcome,
+        },
+    )
 }
 
 /// A failed hook stops apt only where dpkg would meet a read-only /usr.
