@@ -40,35 +40,52 @@ pub(super) fn start(ring_bytes: Option<u32>) -> Result<()> {
     Ok(())
 }
 
-/// Kills it; systemd starts it again.
-pub(super) fn kill() -> Result<()> {
-    let pid = systemctl(&["show", "-P", "MainPID", UNIT])?;
-    let pid = pid.trim().parse().ok().and_then(Pid::from_raw);
-    match pid {
-        Some(pid) => Ok(kill_process(pid, Signal::KILL)?),
-        // It is just being started.
-        None => {
-            wait_until_ready()?;
-            kill()
+/// A life of the agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Life(Pid);
+
+impl Life {
+    /// Waits until the agent is ready, in a life other than `last`.
+    pub(super) fn after(last: Option<Self>) -> Result<Self> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let state = systemctl(&["show", "-P", "ActiveState", "-P", "MainPID", UNIT])?;
+            match parse_state(&state) {
+                State::Ready(life) if Some(life) != last => return Ok(life),
+                State::Failed => bail!("the agent does not start; its log:\n{}", log()?),
+                _ => ensure!(
+                    Instant::now() < end,
+                    "the agent is not ready within {PATIENCE:?}: {state}; its log:\n{}",
+                    log()?
+                ),
+            }
+            thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Ends it with SIGKILL; systemd begins another.
+    pub(super) fn kill(self) -> Result<()> {
+        kill_process(self.0, Signal::KILL).context("cannot kill the agent")
     }
 }
 
-/// Waits until systemd has started it.
-pub(super) fn wait_until_ready() -> Result<()> {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let state = systemctl(&["show", "-P", "ActiveState", UNIT])?;
-        match state.trim() {
-            "active" => return Ok(()),
-            "failed" => bail!("the agent does not start; its log:\n{}", log()?),
-            state => ensure!(
-                Instant::now() < end,
-                "the agent is {state} for {PATIENCE:?}; its log:\n{}",
-                log()?
-            ),
+enum State {
+    Ready(Life),
+    Failed,
+    Between,
+}
+
+/// Reads the values of ActiveState and MainPID, in whatever order.
+fn parse_state(values: &str) -> State {
+    let pid = values
+        .lines()
+        .find_map(|line| Pid::from_raw(line.parse().ok()?));
+    match (values, pid) {
+        (values, Some(pid)) if values.lines().any(|line| line == "active") => {
+            State::Ready(Life(pid))
         }
-        thread::sleep(Duration::from_millis(50));
+        (values, _) if values.lines().any(|line| line == "failed") => State::Failed,
+        _ => State::Between,
     }
 }
 
@@ -131,4 +148,23 @@ fn said(output: &Output) -> String {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_systemd_shows() {
+        let ready = |values| match parse_state(values) {
+            State::Ready(Life(pid)) => Some(pid.as_raw_nonzero().get()),
+            State::Failed | State::Between => None,
+        };
+        assert_eq!(ready("active\n\n231\n"), Some(231));
+        assert_eq!(ready("231\n\nactive\n"), Some(231));
+        assert_eq!(ready("activating\n\n231\n"), None);
+        assert_eq!(ready("active\n\n0\n"), None);
+        assert!(matches!(parse_state("failed\n\n0\n"), State::Failed));
+        assert!(matches!(parse_state("activating\n\n0\n"), State::Between));
+    }
 }

@@ -10,7 +10,8 @@ use std::{
 use anyhow::Result;
 
 use super::{
-    Options, agent,
+    Options,
+    agent::{self, Life},
     figures::Counters,
     ground,
     holdings::Count,
@@ -107,32 +108,27 @@ impl Conductor<'_> {
         Ok(())
     }
 
-    /// Upgrades while the workers go on, and kills the agent somewhere in it.
+    /// Upgrades while the workers go on, and kills the agent before, in or just after it.
     fn upgrade(&mut self, generation: u32, block: bool, dies: bool) -> Result<Option<OwnedFd>> {
         let order = Order::Churn {
             phase: Phase::Upgrade,
             operations: self.options.operations_a_round / 4,
         };
-        // Before, during or just after it.
-        let moment = self.upgrade.mul_f64(1.25 * self.random.f64());
-        let began = Instant::now();
+        let death = self.death(dies, 1.25)?;
         let files = self.options.files;
-        let blocker = thread::scope(|scope| {
+        let began = Instant::now();
+        let (blocker, took) = thread::scope(|scope| {
             let upgrade = scope.spawn(|| {
                 let blocker = Transaction::begin()?.upgrade(generation, files, block)?;
                 anyhow::Ok((blocker, began.elapsed()))
             });
-            let death = scope.spawn(move || match dies {
-                true => kill_after(moment),
-                false => Ok(()),
-            });
+            let death = scope.spawn(|| death.come());
             let churned = self.team.order(&order);
-            let (blocker, took) = join(upgrade)?;
-            self.upgrade = took;
+            let upgraded = join(upgrade)?;
             join(death)?;
-            churned.map(|()| blocker)
+            churned.map(|()| upgraded)
         })?;
-        self.died(dies)?;
+        self.upgrade = took;
         Ok(blocker)
     }
 
@@ -141,25 +137,25 @@ impl Conductor<'_> {
             phase,
             operations: self.options.operations_a_round * 3 / 4,
         };
-        let moment = self.upgrade.mul_f64(self.random.f64());
+        let death = self.death(dies, 1.0)?;
         thread::scope(|scope| {
-            let death = scope.spawn(move || match dies {
-                true => kill_after(moment),
-                false => Ok(()),
-            });
+            let death = scope.spawn(|| death.come());
             let churned = self.team.order(&order);
             join(death)?;
             churned
-        })?;
-        self.died(dies)
+        })
     }
 
-    fn died(&mut self, dies: bool) -> Result<()> {
-        if dies {
-            self.run.kills += 1;
-            agent::wait_until_ready()?;
-        }
-        Ok(())
+    /// The agent's death within as many times of an upgrade's duration, if it is to die.
+    fn death(&mut self, dies: bool, upgrades: f64) -> Result<Death> {
+        // Drawn in any case: the moments of others do not depend on it.
+        let moment = self.upgrade.mul_f64(upgrades * self.random.f64());
+        self.run.kills += u64::from(dies);
+        let life = match dies {
+            true => Some(Life::after(None)?),
+            false => None,
+        };
+        Ok(Death { life, moment })
     }
 
     /// Compares, the workers being quiet; what is wrong may mend itself for a while.
@@ -204,6 +200,8 @@ impl Conductor<'_> {
             self.team.order(&Order::Release {
                 generation: u32::MAX,
             })?;
+            // Nothing else tells the agent that the last round's blocker is gone.
+            Transaction::begin()?.end()?;
             self.judge(false)?;
         }
         self.run.agent(&self.counters, &agent::log()?);
@@ -222,9 +220,22 @@ fn poll<T>(will_do: impl Fn(&T) -> bool, ask: impl Fn() -> Result<T>) -> Result<
     }
 }
 
-fn kill_after(moment: Duration) -> Result<()> {
-    thread::sleep(moment);
-    agent::kill()
+/// The end of a life of the agent, or none.
+struct Death {
+    life: Option<Life>,
+    moment: Duration,
+}
+
+impl Death {
+    /// Waits for the moment, and for the life after it.
+    fn come(&self) -> Result<()> {
+        let Some(life) = self.life else {
+            return Ok(());
+        };
+        thread::sleep(self.moment);
+        life.kill()?;
+        Life::after(Some(life)).map(drop)
+    }
 }
 
 fn join<T>(thread: ScopedJoinHandle<'_, T>) -> T {

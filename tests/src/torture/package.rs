@@ -9,7 +9,7 @@ use std::{
     fs::{self, File},
     io::Write as _,
     os::{
-        fd::OwnedFd,
+        fd::{AsRawFd as _, OwnedFd},
         unix::fs::{MetadataExt as _, PermissionsExt as _},
     },
     path::Path,
@@ -19,7 +19,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, fcntl_lock, openat};
 
-use super::{PACKAGE, PACKAGE_FOLDER, file_path, image};
+use super::{PACKAGE, PACKAGE_FOLDER, file_path, image, open};
 
 /// A transaction of apt's.
 pub(super) struct Transaction {
@@ -72,15 +72,14 @@ pub(super) fn install(files: usize) -> Result<()> {
     unpack(0, files)
 }
 
-/// An open file without a name, which no hold can be made for.
+/// An open file without a name, which no hold can be made for. It is no writer: that would keep the
+/// mount writable, too.
 fn orphan() -> Result<OwnedFd> {
-    openat(
-        CWD,
-        PACKAGE_FOLDER,
-        OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC,
-        Mode::RUSR,
-    )
-    .with_context(|| format!("cannot make a temporary file in {PACKAGE_FOLDER}"))
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let writer = openat(CWD, PACKAGE_FOLDER, flags, Mode::RUSR)
+        .with_context(|| format!("cannot make a temporary file in {PACKAGE_FOLDER}"))?;
+    let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
+    open(&path, OFlags::RDONLY).with_context(|| format!("cannot open {path}"))
 }
 
 /// Each file is replaced as dpkg does it (dpkg's archives.c: `tarobject`), without its fsync.

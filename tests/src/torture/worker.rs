@@ -148,11 +148,11 @@ impl Worker {
 
     fn churn(&mut self, phase: Phase, operations: u64) -> Result<()> {
         let mix = Mix::of(phase);
-        // Around as many as a generation begins with.
-        let twice = 2 * self.place.files * OPENERS / self.place.workers.max(OPENERS);
+        // Twice as many as a generation begins with are the middle.
+        let most = 4 * self.place.files * OPENERS / self.place.workers.max(OPENERS);
         let end = self.done + operations;
         while self.done < end {
-            match self.random.usize(..twice) >= self.holdings.len() {
+            match self.random.usize(..most) >= self.holdings.len() {
                 true => self.grow(&mix)?,
                 false => self.shrink(|_| true)?,
             }
@@ -170,18 +170,24 @@ impl Worker {
             Kind::Program | Kind::Interpreter => vec![Kind::Program, Kind::Interpreter],
             kind => vec![kind; self.random.usize(1..=kind.batch())],
         };
-        let place = self.place;
-        let sources: Option<Vec<usize>> = kinds
-            .iter()
-            .map(|_| {
-                self.holdings
-                    .find(&mut self.random, |holder| can_serve(holder, kind, place))
-            })
-            .collect();
+        let sources: Option<Vec<usize>> = kinds.iter().map(|_| self.source(kind)).collect();
         match sources {
             Some(sources) => self.take(&kinds, &sources),
             None => self.shrink(|_| true),
         }
+    }
+
+    /// Of two holders that will do, the one whose inode has fewer: else chance leaves many holders
+    /// on few inodes.
+    fn source(&mut self, kind: Kind) -> Option<usize> {
+        let place = self.place;
+        let mut draw = || {
+            self.holdings
+                .find(&mut self.random, |holder| can_serve(holder, kind, place))
+        };
+        let drawn = [draw()?, draw()?];
+        let holders = |at: &usize| Rc::strong_count(&self.holdings.get(*at).inode);
+        drawn.into_iter().min_by_key(holders)
     }
 
     fn shrink(&mut self, will_do: impl Fn(&Holder<Means>) -> bool) -> Result<()> {

@@ -17,7 +17,7 @@ use crate::say;
 
 /// Files of the package, and each worker's operations between two upgrades.
 const FILES: u64 = 2500;
-const OPERATIONS_A_ROUND: u64 = 8000;
+const OPERATIONS_A_ROUND: u64 = 24_000;
 /// The same where each upgrade is there for one death of the agent.
 const FILES_TO_DIE: u64 = 500;
 const OPERATIONS_TO_DIE: u64 = 800;
