@@ -194,7 +194,7 @@ impl BpfTracker {
         self.wait()?;
         Ok(self.programs.hooks() == Hooks::Lsm
             && kept.len() == inherited.len()
-            && self.maps.counts_only(&self.addresses()))
+            && self.maps.counts_only(inherited))
     }
 
     /// All counts go back to zero, once no program counts for them any more. Then the open files are
@@ -342,7 +342,8 @@ impl BpfTracker {
             if record.reason == Reason::Lost as u64 {
                 continue;
             }
-            if record.reason == Reason::Unused as u64 && self.holders(inode) > Some(0) {
+            let is_last = record.reason == Reason::LastHolder as u64;
+            if !is_last && self.holders(inode) > Some(0) {
                 doubtful.insert(inode);
             }
             releases.push(Release {
