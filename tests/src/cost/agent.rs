@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 
 use crate::{Background, status};
 
@@ -32,7 +32,12 @@ impl Agent {
         let end = Instant::now() + Duration::from_secs(60);
         while Instant::now() < end {
             thread::sleep(Duration::from_secs(1));
-            if fs::exists("/run/rousr/control.sock")? && is_attached() == attached {
+            if !fs::exists("/run/rousr/control.sock")? {
+                continue;
+            }
+            let agent = &status()["agent"];
+            ensure!(agent["tracker"] == "bpf", "no exact tracker: {agent:#}");
+            if agent["attached"] == attached {
                 // What it has still to do by itself.
                 thread::sleep(Duration::from_secs(10));
                 return Ok(());
@@ -44,8 +49,4 @@ impl Agent {
             fs::read_to_string("/run/agent.log").unwrap_or_default()
         )
     }
-}
-
-fn is_attached() -> bool {
-    status()["agent"]["attached"] == true
 }
