@@ -159,19 +159,12 @@ mod root {
         package::install(&new_package());
         assert_sealed();
 
-        let mut seen = false;
-        for _ in 0..20 {
-            let dead = hold(Kind::DeadSocket, &kept(inode));
-            std::thread::sleep(std::time::Duration::from_millis(20));
-            if dead.counts().files == 1 {
-                let free = truth::nobody_uses(&kept(inode)).expect("a lease");
-                seen |= !free;
-            }
-        }
-        assert!(seen, "each was collected at once");
         let dead = hold(Kind::DeadSocket, &kept(inode));
         drop(first);
-        assert!(holds().contains(&inode) || dead.counts().files == 0);
+        // Time for the agent to be wrong.
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        let kept = holds().contains(&inode);
+        assert!(kept || dead.counts().files == 0, "gone before its holder");
         drop(dead);
         reaped(inode).expect("a reap");
     }

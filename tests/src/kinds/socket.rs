@@ -35,7 +35,7 @@ pub(super) fn nested(path: &Path) -> io::Result<(UnixStream, UnixStream)> {
     Ok((from, to))
 }
 
-/// A socket in its own queue, beside the file. Collects it when dropped.
+/// A pair of sockets in the queue of one of them, beside the file. Collects it when dropped.
 pub(super) struct Garbage(Collected);
 
 /// Tells when the kernel has collected a dead socket: pipes in flight beside the file were closed.
@@ -57,12 +57,12 @@ pub(super) fn dead(path: &Path) -> io::Result<(Garbage, Collected)> {
             first_sentinel.as_fd(),
             file.as_fd(),
             to.as_fd(),
+            from.as_fd(),
             last_sentinel.as_fd(),
         ],
     )?;
-    // The collector that this starts sees `to` still open; closing `to` itself starts none.
-    drop(from);
-    drop(to);
+    // Both ends are in flight: to close them ends neither, and so starts no collector.
+    drop((from, to));
     Ok((Garbage(Collected([first, last])), watch))
 }
 
@@ -91,11 +91,11 @@ fn is_hung_up(pipe: &OwnedFd) -> bool {
 }
 
 fn send(socket: &UnixStream, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(5))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     assert!(
         control.push(SendAncillaryMessage::ScmRights(descriptors)),
-        "room for four descriptors"
+        "room for five descriptors"
     );
     sendmsg(
         socket,
