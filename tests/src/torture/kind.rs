@@ -96,8 +96,10 @@ impl Kind {
             (kind, Phase::Upgrade) if kind.needs_hold() => 0,
             (Self::Overlay, _) => 6,
             (Self::HardLink | Self::Container, _) => 7,
-            (Self::Fork | Self::CloseOnExec | Self::Program | Self::Interpreter, _) => 4,
-            (Self::LoopDevice | Self::Exit, _) => 5,
+            (Self::Fork | Self::CloseOnExec, _) => 4,
+            // At their limit, draws are releases as often as not.
+            (Self::LoopDevice, _) => 7,
+
             (Self::Open, _) => 7,
             _ => 5,
         }

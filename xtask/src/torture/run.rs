@@ -15,12 +15,33 @@ use crate::install::{self, Installed};
 use crate::lab::kernel::Kernel;
 use crate::say;
 
-/// Files of the package, and each worker's operations between two upgrades.
-const FILES: u64 = 2500;
-const OPERATIONS_A_ROUND: u64 = 24_000;
-/// The same where each upgrade is there for one death of the agent.
-const FILES_TO_DIE: u64 = 500;
-const OPERATIONS_TO_DIE: u64 = 800;
+/// How much happens between two upgrades. The sequence of operations depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pace {
+    /// Files of the package.
+    files: u64,
+    /// Operations of each worker.
+    operations: u64,
+}
+
+impl Pace {
+    const LONG: Self = Self {
+        files: 2500,
+        operations: 24_000,
+    };
+    /// Several upgrades in seconds.
+    const SHORT: Self = Self {
+        files: 2000,
+        operations: 3000,
+    };
+    /// Each upgrade is there for one death of the agent.
+    const DEATHS: Self = Self {
+        files: 500,
+        operations: 800,
+    };
+    /// The longest run that is short, seconds.
+    const SHORTEST: u64 = 60;
+}
 
 /// Debian's security modules without BPF.
 const WITHOUT_BPF: &str = "lsm=lockdown,capability,landlock,yama,apparmor";
@@ -61,12 +82,17 @@ impl Plan {
         command
     }
 
+    fn pace(&self) -> Pace {
+        match self.kills {
+            Some(_) => Pace::DEATHS,
+            None if self.seconds <= Pace::SHORTEST => Pace::SHORT,
+            None => Pace::LONG,
+        }
+    }
+
     /// What the program in the guest takes.
     fn options(&self) -> String {
-        let (files, operations) = match self.kills {
-            Some(_) => (FILES_TO_DIE, OPERATIONS_TO_DIE),
-            None => (FILES, OPERATIONS_A_ROUND),
-        };
+        let Pace { files, operations } = self.pace();
         json!({
             "seed": self.seed,
             "workers": self.workers,
