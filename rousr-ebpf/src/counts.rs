@@ -3,26 +3,25 @@
 use core::intrinsics::{AtomicOrdering, atomic_xadd, atomic_xsub};
 
 use aya_ebpf::{
-    bindings::{BPF_ANY, BPF_F_NO_PREALLOC, BPF_NOEXIST},
+    bindings::BPF_F_NO_PREALLOC,
     btf_maps::{Array, ArrayOfMaps, HashMap, RingBuf},
     helpers::bpf_ktime_get_ns,
     macros::btf_map,
 };
 use rousr_ebpf::{Agent, FILTER_WORDS, LOSS_KINDS, Loss, Reason, Release, Truth, filter_bit};
 
-use crate::kernel::{File, Inode, Task};
+use crate::{
+    files,
+    kernel::{File, Inode, Task},
+};
 
 const MAX_WATCHED: usize = 1 << 17;
-const MAX_FILES: usize = 1 << 20;
 const RING_BYTES: usize = 1 << 18;
 
-// Allocated on demand: a full table of files would take 64 MiB that a quiet server never needs.
 #[btf_map]
 static WATCHED: HashMap<u64, u64, MAX_WATCHED, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
 #[btf_map]
 static FILTER: Array<u64, { FILTER_WORDS as usize }> = Array::new();
-#[btf_map]
-static FILES: HashMap<u64, u64, MAX_FILES, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
 #[btf_map]
 static RELEASES: RingBuf<Release, RING_BYTES> = RingBuf::new();
 #[btf_map]
@@ -35,9 +34,6 @@ static TRUTH: Array<Truth, 1> = Array::new();
 /// that moment has ended (`maybe_wait_bpf_programs`).
 #[btf_map]
 static GRACE: ArrayOfMaps<Array<u64, { LOSS_KINDS as usize }>, 1> = ArrayOfMaps::new();
-
-const EEXIST: i32 = -17;
-const ENOENT: i32 = -2;
 
 /// Nanoseconds in a unit of [`Agent::started`], which is `USER_HZ`'s.
 const TICK: u64 = 10_000_000;
@@ -87,19 +83,17 @@ pub(crate) fn released(file: File) -> bool {
 /// Returns whether others are left by our count.
 #[inline(always)]
 fn take_off(file: File, inode: u64, holders: *mut u64) -> bool {
-    match FILES.remove(file.address()) {
-        Ok(()) => {
-            // SAFETY: a value of the map stays readable and writable until this program ends.
-            let before = unsafe { atomic_xsub::<u64, u64, { AtomicOrdering::SeqCst }>(holders, 1) };
-            if before == 1 {
-                send(inode, Reason::LastHolder);
-            }
-            return before != 1;
+    if files::remove(file.address(), inode) {
+        // SAFETY: a value of the map stays readable and writable until this program ends.
+        let before = unsafe { atomic_xsub::<u64, u64, { AtomicOrdering::SeqCst }>(holders, 1) };
+        if before == 1 {
+            send(inode, Reason::LastHolder);
         }
-        // The agent's own files are never counted.
-        Err(ENOENT) if is_agent(Task::current()) => {}
-        Err(ENOENT) => send(inode, Reason::Uncounted),
-        Err(_) => lost(Loss::Death, inode),
+        return before != 1;
+    }
+    // The agent's own files are never counted.
+    if !is_agent(Task::current()) {
+        send(inode, Reason::Uncounted);
     }
     false
 }
@@ -136,29 +130,14 @@ pub(crate) fn is_agent(task: Task) -> bool {
 
 #[inline(always)]
 fn enter(file: File, inode: Inode, holders: *mut u64) {
-    match FILES.insert(file.address(), inode.address(), u64::from(BPF_NOEXIST)) {
-        Ok(()) => {}
-        Err(EEXIST) => match replace_stale(file, inode) {
-            Some(Ok(())) => {}
-            Some(Err(_)) => return lost(Loss::Birth, inode.address()),
-            None => return,
-        },
-        Err(_) => return lost(Loss::Birth, inode.address()),
+    match files::enter(file.address(), inode.address()) {
+        Ok(true) => {
+            // SAFETY: a value of the map stays readable and writable until this program ends.
+            unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(holders, 1) };
+        }
+        Ok(false) => {}
+        Err(_) => lost(Loss::Birth, inode.address()),
     }
-    // SAFETY: a value of the map stays readable and writable until this program ends.
-    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(holders, 1) };
-}
-
-/// An inode that is not watched any more can have left entries of files that died since; the
-/// address is this file's now. `None` where the entry is this file's own.
-#[inline(always)]
-fn replace_stale(file: File, inode: Inode) -> Option<Result<(), i32>> {
-    // SAFETY: the value is copied at once, and who else would change it has this file's address.
-    let entered = unsafe { FILES.get(file.address()) }.copied();
-    if entered == Some(inode.address()) {
-        return None;
-    }
-    Some(FILES.insert(file.address(), inode.address(), u64::from(BPF_ANY)))
 }
 
 /// `O_PATH` files are not counted: no hook that cannot be skipped sees them come. Nor are those of

@@ -3,7 +3,7 @@
 
 /// Version of the maps' layout. Pinned maps of another version are never used: raise it with
 /// every change of a map's key, value or meaning.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 
 /// What the object file holds, by the names user space looks them up with.
 pub mod names {
@@ -33,7 +33,9 @@ pub mod names {
     pub const WATCHED: &str = "WATCHED";
     /// Array: a bit for each watched inode, by [`filter_bit`](super::filter_bit).
     pub const FILTER: &str = "FILTER";
-    /// Hash: address of a counted file to the address of its inode.
+    /// Array of [`Row`](super::Row): the counted files.
+    pub const TABLE: &str = "TABLE";
+    /// Hash: address of a counted file that found no place in `TABLE` to the address of its inode.
     pub const FILES: &str = "FILES";
     /// Ring buffer of [`Release`](super::Release).
     pub const RELEASES: &str = "RELEASES";
@@ -46,11 +48,13 @@ pub mod names {
     /// Array of one map, for waiting.
     pub const GRACE: &str = "GRACE";
     /// Every map of the object.
-    pub const MAPS: [&str; 8] = [
-        WATCHED, FILTER, FILES, RELEASES, LOSSES, AGENT, TRUTH, GRACE,
+    pub const MAPS: [&str; 9] = [
+        WATCHED, FILTER, TABLE, FILES, RELEASES, LOSSES, AGENT, TRUTH, GRACE,
     ];
     /// The maps that outlive the agent.
-    pub const PINNED: [&str; 7] = [WATCHED, FILTER, FILES, RELEASES, LOSSES, AGENT, TRUTH];
+    pub const PINNED: [&str; 8] = [
+        WATCHED, FILTER, TABLE, FILES, RELEASES, LOSSES, AGENT, TRUTH,
+    ];
 
     /// The licence the kernel reads; some helpers are for GPL-compatible programs only.
     pub const LICENSE: &str = "Dual MIT/GPL";
@@ -112,6 +116,22 @@ pub const FILTER_WORDS: u32 = 1024;
 pub const fn filter_bit(address: u64, superblock: u64) -> u32 {
     let distance = address.wrapping_sub(superblock);
     (distance.wrapping_mul(0x61c8_8646_80b5_83eb) >> 48) as u32
+}
+
+/// Files in a row of `TABLE`.
+pub const ROW_PLACES: usize = 4;
+/// A row of `TABLE`: for each place the address of a file, zero where it is free, and that of its inode.
+pub type Row = [u64; 2 * ROW_PLACES];
+/// The last row is none: it tells in its second word whether a row was ever full.
+pub const OVERFLOW_ROW: u32 = 1 << 14;
+/// Number of rows of `TABLE`.
+pub const TABLE_ROWS: u32 = OVERFLOW_ROW + 1;
+
+/// The row of `TABLE` for a file of an inode, by their addresses. The verifier allows no arithmetic on
+/// a pointer but a difference.
+#[inline(always)]
+pub const fn table_row(file: u64, inode: u64) -> u32 {
+    (file.wrapping_sub(inode).wrapping_mul(0x61c8_8646_80b5_83eb) >> 50) as u32
 }
 
 /// Why a [`Release`] was sent.

@@ -13,6 +13,7 @@
 )]
 
 mod counts;
+mod files;
 mod iterators;
 mod kernel;
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use aya::maps::{Array, ArrayOfMaps, HashMap, MapData, MapError};
-use rousr_ebpf::{Loss, Truth};
+use rousr_ebpf::{Loss, OVERFLOW_ROW, Row, TABLE_ROWS, Truth};
 use zerocopy::transmute;
 
 use super::filter::Filter;
@@ -12,6 +12,7 @@ use super::filter::Filter;
 pub(super) struct Maps {
     pub(super) watched: HashMap<MapData, u64, u64>,
     pub(super) filter: Filter,
+    pub(super) table: Array<MapData, Row>,
     pub(super) files: HashMap<MapData, u64, u64>,
     pub(super) losses: Array<MapData, u64>,
     pub(super) truth: Array<MapData, [u64; 8]>,
@@ -64,15 +65,24 @@ impl Maps {
 
     /// Whether every counted file is of one of these inodes.
     pub(super) fn counts_only(&self, addresses: &HashSet<u64>) -> bool {
-        self.files
-            .iter()
-            .filter_map(Result::ok)
+        let table = (0..OVERFLOW_ROW).filter_map(|row| self.table.get(&row, 0).ok());
+        let places = table.flat_map(|row| {
+            let [a, b, c, d, e, f, g, h] = row;
+            [(a, b), (c, d), (e, f), (g, h)]
+        });
+        places
+            .filter(|&(file, _)| file != 0)
+            .chain(self.files.iter().filter_map(Result::ok))
             .all(|(_, inode)| addresses.contains(&inode))
     }
 
     /// Takes out all files. Only while nothing is watched: between the look at an entry and its
     /// removal its address can come to belong to a file that counts.
     pub(super) fn purge(&mut self) {
+        for row in 0..TABLE_ROWS {
+            // An index within the array cannot fail.
+            let _ = self.table.set(row, Row::default(), 0);
+        }
         let files: Vec<u64> = self.files.keys().filter_map(Result::ok).collect();
         for file in files {
             // An entry that is gone is what we want.
