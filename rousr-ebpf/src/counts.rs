@@ -107,10 +107,7 @@ pub(crate) fn visited(file: File, inode: Inode, holders: *mut u64) {
 /// The count of an inode on the tracked superblock that is watched.
 #[inline(always)]
 pub(crate) fn watched(inode: Inode) -> Option<*mut u64> {
-    let (superblock, is_tracked) = inode.superblock();
-    if !is_tracked {
-        return None;
-    }
+    let superblock = inode.told_superblock()?;
     let bit = filter_bit(inode.address(), superblock);
     let word = FILTER.get(bit >> 6)?;
     if word >> (bit & 63) & 1 == 0 {

@@ -3,6 +3,8 @@
 //! The globals are in the frozen read-only map, so the verifier knows the offsets as constants
 //! and checks each load against the kernel's types; a load through a stale pointer reads zero.
 
+use core::sync::atomic::AtomicU64;
+
 use aya_ebpf::{
     Global, bindings::task_struct, helpers::bpf_probe_read_kernel,
     helpers::generated::bpf_get_current_task_btf,
@@ -35,6 +37,11 @@ globals! {
     TASK_STARTED: u64;
     DEVICE: u32;
 }
+
+/// Address of the tracked superblock, which user space tells before anything is watched; the one
+/// variable of `.bss`.
+#[unsafe(no_mangle)]
+static SUPERBLOCK: AtomicU64 = AtomicU64::new(0);
 
 /// Reads the member at `offset` of the kernel structure at `base`.
 #[inline(always)]
@@ -115,6 +122,18 @@ impl Inode {
         let superblock: *const u8 = member(self.0, &INODE_SUPER);
         let tracked = member::<u32>(superblock, &SUPER_DEVICE) == DEVICE.load();
         (superblock as u64, tracked)
+    }
+
+    /// The superblock's address where it is the one that user space told.
+    #[inline(always)]
+    pub(crate) fn told_superblock(self) -> Option<u64> {
+        let superblock: *const u8 = member(self.0, &INODE_SUPER);
+        // SAFETY: nothing but user space writes it, a whole word at a time. No program does: a plain
+        // load would be taken for the constant that the variable begins with.
+        let told = unsafe { SUPERBLOCK.as_ptr().read_volatile() };
+        // Of two equal words the compiler takes either, and the verifier lets only an address be
+        // taken off an address. Half of it is enough for a filter.
+        (superblock as u64 as u32 == told as u32).then_some(superblock as u64)
     }
 
     /// `i_readcount`: files open for reading only.

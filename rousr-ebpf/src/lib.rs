@@ -47,6 +47,8 @@ pub mod names {
     pub const TRUTH: &str = "TRUTH";
     /// Array of one map, for waiting.
     pub const GRACE: &str = "GRACE";
+    /// Array of one word: the address of the tracked superblock.
+    pub const SUPERBLOCK: &str = ".bss";
     /// Every map of the object.
     pub const MAPS: [&str; 9] = [
         WATCHED, FILTER, TABLE, FILES, RELEASES, LOSSES, AGENT, TRUTH, GRACE,

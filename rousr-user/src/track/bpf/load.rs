@@ -75,6 +75,7 @@ pub(super) fn load(settings: Settings) -> Result<Loaded, Unavailable> {
         maps: Maps {
             watched: HashMap::try_from(take(&mut ebpf, names::WATCHED)?)?,
             filter: Filter::new(Array::try_from(take(&mut ebpf, names::FILTER)?)?),
+            superblock: Array::try_from(take(&mut ebpf, names::SUPERBLOCK)?)?,
             table: Array::try_from(take(&mut ebpf, names::TABLE)?)?,
             files: HashMap::try_from(take(&mut ebpf, names::FILES)?)?,
             losses: Array::try_from(take(&mut ebpf, names::LOSSES)?)?,

@@ -12,6 +12,7 @@ use super::filter::Filter;
 pub(super) struct Maps {
     pub(super) watched: HashMap<MapData, u64, u64>,
     pub(super) filter: Filter,
+    pub(super) superblock: Array<MapData, u64>,
     pub(super) table: Array<MapData, Row>,
     pub(super) files: HashMap<MapData, u64, u64>,
     pub(super) losses: Array<MapData, u64>,
@@ -41,6 +42,7 @@ impl Maps {
 
     /// Tells where the tracked superblock is; before the first [`enter`](Self::enter).
     pub(super) fn anchor(&mut self, superblock: u64) -> Result<(), MapError> {
+        self.superblock.set(0, superblock, 0)?;
         let watched = self.watched();
         self.filter.anchor(superblock, watched)
     }
