@@ -128,12 +128,12 @@ pub(crate) fn is_agent(task: Task) -> bool {
 #[inline(always)]
 fn enter(file: File, inode: Inode, holders: *mut u64) {
     match files::enter(file.address(), inode.address()) {
-        Ok(true) => {
+        Some(true) => {
             // SAFETY: a value of the map stays readable and writable until this program ends.
             unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(holders, 1) };
         }
-        Ok(false) => {}
-        Err(_) => lost(Loss::Birth, inode.address()),
+        Some(false) => {}
+        None => lost(Loss::Birth, inode.address()),
     }
 }
 

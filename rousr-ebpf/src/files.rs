@@ -25,38 +25,40 @@ static TABLE: Array<Row, { TABLE_ROWS as usize }> = Array::new();
 #[btf_map]
 static FILES: HashMap<u64, u64, MAX_FILES, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
 
-/// Enters a file of `inode`. Returns whether it is new; an error where there is no room.
+/// Enters a file of `inode`. Returns whether it is new, `None` where there is no room.
 ///
 /// An entry with another inode is of a file that died while its inode was not watched: the address
 /// is this file's now.
 #[inline(always)]
-pub(crate) fn enter(file: u64, inode: u64) -> Result<bool, i32> {
-    let Some(row) = row(table_row(file, inode)) else {
-        return Err(-1);
-    };
+pub(crate) fn enter(file: u64, inode: u64) -> Option<bool> {
+    let row = row(table_row(file, inode))?;
     for place in 0..ROW_PLACES {
         if row.file(place) == file && row.inode(place) == inode {
-            return Ok(false);
+            return Some(false);
         }
     }
     if overflowed() {
         // SAFETY: the value is copied at once, and who else would change it has this file's address.
         match unsafe { FILES.get(file) }.copied() {
-            Some(known) if known == inode => return Ok(false),
-            Some(_) => return FILES.insert(file, inode, u64::from(BPF_ANY)).map(|()| true),
+            Some(known) if known == inode => return Some(false),
+            Some(_) => return overflow(file, inode),
             None => {}
         }
     }
     for place in 0..ROW_PLACES {
         if row.file(place) == 0 && row.take(place, file) {
             row.set_inode(place, inode);
-            return Ok(true);
+            return Some(true);
         }
     }
-    if let Some(flag) = self::row(OVERFLOW_ROW) {
-        flag.set_inode(0, 1);
-    }
-    FILES.insert(file, inode, u64::from(BPF_ANY)).map(|()| true)
+    self::row(OVERFLOW_ROW)?.set_inode(0, 1);
+    overflow(file, inode)
+}
+
+#[inline(always)]
+fn overflow(file: u64, inode: u64) -> Option<bool> {
+    let entered = FILES.insert(file, inode, u64::from(BPF_ANY));
+    entered.is_ok().then_some(true)
 }
 
 /// Takes a file out. Returns whether it was there.

@@ -3,7 +3,7 @@
 
 /// Version of the maps' layout. Pinned maps of another version are never used: raise it with
 /// every change of a map's key, value or meaning.
-pub const LAYOUT: u32 = 2;
+pub const LAYOUT: u32 = 1;
 
 /// What the object file holds, by the names user space looks them up with.
 pub mod names {
@@ -243,11 +243,9 @@ pub const MAX_ALIASES: u32 = 16;
 pub enum Loss {
     /// The ring buffer had no room for a release.
     RingFull = 0,
-    /// A birth could not be entered into `FILES`.
+    /// There was no room for a birth, neither in `TABLE` nor in `FILES`.
     Birth = 1,
-    /// A death could not be taken out of `FILES`.
-    Death = 2,
 }
 
 /// Number of [`Loss`] kinds.
-pub const LOSS_KINDS: u32 = 3;
+pub const LOSS_KINDS: u32 = 2;

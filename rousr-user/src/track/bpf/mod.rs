@@ -264,7 +264,7 @@ impl BpfTracker {
     }
 
     fn losses(&self) -> u64 {
-        [Loss::RingFull, Loss::Birth, Loss::Death]
+        [Loss::RingFull, Loss::Birth]
             .into_iter()
             .map(|kind| self.maps.lost(kind))
             .sum()
@@ -488,7 +488,6 @@ impl Tracker for BpfTracker {
         let losses = BTreeMap::from([
             ("ring-full", self.maps.lost(Loss::RingFull)),
             ("birth", self.maps.lost(Loss::Birth)),
-            ("death", self.maps.lost(Loss::Death)),
             ("recursion", self.tally.misses),
         ]);
         Health {
