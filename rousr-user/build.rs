@@ -88,6 +88,7 @@ fn check(path: &Path) -> anyhow::Result<()> {
         "lsm/file_free_security",
         "fentry/security_file_open",
         "fentry/security_file_free",
+        "iter/task",
         "iter/task_file",
         "iter/task_vma",
         ".BTF",

@@ -16,28 +16,28 @@ use crate::{
 
 /// `struct bpf_iter_meta`.
 #[repr(C)]
-struct Meta {
-    sequence: *mut seq_file,
-    session: u64,
+pub(crate) struct Meta {
+    pub(crate) sequence: *mut seq_file,
+    pub(crate) session: u64,
     number: u64,
 }
 
 /// `struct bpf_iter__task_file`.
 #[repr(C)]
-struct FileVisit {
-    meta: *const Meta,
-    task: *const u8,
-    descriptor: u32,
+pub(crate) struct FileVisit {
+    pub(crate) meta: *const Meta,
+    pub(crate) task: *const u8,
+    pub(crate) descriptor: u32,
     padding: u32,
-    file: *const u8,
+    pub(crate) file: *const u8,
 }
 
 /// `struct bpf_iter__task_vma`.
 #[repr(C)]
-struct MappingVisit {
-    meta: *const Meta,
-    task: *const u8,
-    mapping: *const u8,
+pub(crate) struct MappingVisit {
+    pub(crate) meta: *const Meta,
+    pub(crate) task: *const u8,
+    pub(crate) mapping: *const u8,
 }
 
 #[unsafe(no_mangle)]

@@ -16,6 +16,7 @@ macro_rules! globals {
         $(#[unsafe(no_mangle)] static $name: Global<$type> = Global::new(0);)*
     };
 }
+pub(crate) use globals;
 
 globals! {
     FILE_INODE: u64;
@@ -45,7 +46,7 @@ static SUPERBLOCK: AtomicU64 = AtomicU64::new(0);
 
 /// Reads the member at `offset` of the kernel structure at `base`.
 #[inline(always)]
-fn member<T: Copy>(base: *const u8, offset: &Global<u64>) -> T {
+pub(crate) fn member<T: Copy>(base: *const u8, offset: &Global<u64>) -> T {
     // SAFETY: `base` came from the kernel as a typed pointer, and the verifier refuses the
     // program unless the kernel's BTF has a member of this size at this offset.
     unsafe { base.add(offset.load() as usize).cast::<T>().read() }
@@ -103,7 +104,7 @@ impl File {
 /// A `struct inode`. In the release program it may be gone, unless it is watched: then the agent
 /// keeps it in memory.
 #[derive(Clone, Copy)]
-pub(crate) struct Inode(*const u8);
+pub(crate) struct Inode(pub(crate) *const u8);
 
 impl Inode {
     #[inline(always)]
@@ -200,11 +201,16 @@ impl Task {
         member(self.0, &TASK_GROUP)
     }
 
+    /// The first thread of its process; a zombie where that has exited before others.
+    #[inline(always)]
+    pub(crate) fn leader(self) -> Self {
+        Self(member(self.0, &TASK_LEADER))
+    }
+
     /// When the process started, nanoseconds since boot.
     #[inline(always)]
     pub(crate) fn started(self) -> u64 {
-        let leader: *const u8 = member(self.0, &TASK_LEADER);
-        member(leader, &TASK_STARTED)
+        member(self.leader().0, &TASK_STARTED)
     }
 }
 

@@ -19,14 +19,23 @@ pub mod names {
     pub const ITER_FILES: &str = "iter_files";
     /// Iterator over every task's mappings.
     pub const ITER_MAPPINGS: &str = "iter_mappings";
+    /// Iterator that writes a [`TaskVisit`](super::TaskVisit) for each process.
+    pub const VISIT_TASKS: &str = "visit_tasks";
+    /// Iterator that writes a [`Visit`](super::Visit) for each descriptor on the superblock.
+    pub const VISIT_FILES: &str = "visit_files";
+    /// Iterator that writes a [`Visit`](super::Visit) for each mapping on the superblock.
+    pub const VISIT_MAPPINGS: &str = "visit_mappings";
     /// Every program of the object.
-    pub const PROGRAMS: [&str; 6] = [
+    pub const PROGRAMS: [&str; 9] = [
         FILE_OPEN,
         FILE_FREE,
         FENTRY_OPEN,
         FENTRY_FREE,
         ITER_FILES,
         ITER_MAPPINGS,
+        VISIT_TASKS,
+        VISIT_FILES,
+        VISIT_MAPPINGS,
     ];
 
     /// Hash: address of a watched inode to the number of its counted files.
@@ -49,9 +58,11 @@ pub mod names {
     pub const GRACE: &str = "GRACE";
     /// Array of one word: the address of the tracked superblock.
     pub const SUPERBLOCK: &str = ".bss";
+    /// Array of one: the mappings that [`VISIT_MAPPINGS`] is about to tell.
+    pub const RUN: &str = "RUN";
     /// Every map of the object.
-    pub const MAPS: [&str; 9] = [
-        WATCHED, FILTER, TABLE, FILES, RELEASES, LOSSES, AGENT, TRUTH, GRACE,
+    pub const MAPS: [&str; 10] = [
+        WATCHED, FILTER, TABLE, FILES, RELEASES, LOSSES, AGENT, TRUTH, GRACE, RUN,
     ];
     /// The maps that outlive the agent.
     pub const PINNED: [&str; 8] = [
@@ -101,12 +112,48 @@ pub mod globals {
     pub const TASK_STARTED: &str = "TASK_STARTED";
     /// The tracked superblock's `s_dev`, encoded as the kernel does (`major << 20 | minor`).
     pub const DEVICE: &str = "DEVICE";
+
+    // What the visits read besides.
+    /// Offset of `inode.i_ino`.
+    pub const INODE_NUMBER: &str = "INODE_NUMBER";
+    /// Offset of `inode.i_nlink`.
+    pub const INODE_LINKS: &str = "INODE_LINKS";
+    /// Offset of `inode.i_mode`.
+    pub const INODE_MODE: &str = "INODE_MODE";
+    /// Offset of `vm_area_struct.vm_start`.
+    pub const AREA_START: &str = "AREA_START";
+    /// Offset of `task_struct.comm`.
+    pub const TASK_NAME: &str = "TASK_NAME";
+    /// Offset of `task_struct.mm`.
+    pub const TASK_MEMORY: &str = "TASK_MEMORY";
+    /// Offset of `task_struct.fs`.
+    pub const TASK_PLACE: &str = "TASK_PLACE";
+    /// Offset of `task_struct.cgroups`.
+    pub const TASK_GROUPS: &str = "TASK_GROUPS";
+    /// Offset of `css_set.dfl_cgrp`.
+    pub const GROUPS_UNIFIED: &str = "GROUPS_UNIFIED";
+    /// Offset of `cgroup.kn`.
+    pub const GROUP_NODE: &str = "GROUP_NODE";
+    /// Offset of `kernfs_node.id`.
+    pub const NODE_NUMBER: &str = "NODE_NUMBER";
+    /// Offset of `mm_struct.exe_file`.
+    pub const MEMORY_PROGRAM: &str = "MEMORY_PROGRAM";
+    /// Offset of `fs_struct.pwd`.
+    pub const PLACE_CURRENT: &str = "PLACE_CURRENT";
+    /// Offset of `fs_struct.root`.
+    pub const PLACE_ROOT: &str = "PLACE_ROOT";
+    /// Offset of `path.dentry`.
+    pub const PATH_ENTRY: &str = "PATH_ENTRY";
+    /// Offset of `dentry.d_inode`.
+    pub const ENTRY_INODE: &str = "ENTRY_INODE";
 }
 
 /// `FMODE_READ` of the kernel: the file is open for reading.
 pub const FMODE_READ: u32 = 1;
 /// `FMODE_WRITE` of the kernel: the file is open for writing.
 pub const FMODE_WRITE: u32 = 2;
+/// `FMODE_PATH` of the kernel: the file was opened with `O_PATH`.
+pub const FMODE_PATH: u32 = 1 << 14;
 
 /// Words of the filter, 64 bits each: 8 KiB that tell most files of no interest without a lookup.
 pub const FILTER_WORDS: u32 = 1024;
@@ -249,3 +296,77 @@ pub enum Loss {
 
 /// Number of [`Loss`] kinds.
 pub const LOSS_KINDS: u32 = 2;
+
+/// A descriptor on the tracked superblock, or mappings of one file that follow each other.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+pub struct Visit {
+    /// When the process started, nanoseconds since boot: with `group` it names one for good.
+    pub started: u64,
+    /// The descriptor's number, or the address where the first mapping begins.
+    pub value: u64,
+    /// The process.
+    pub group: u32,
+    /// [`visit_flags`].
+    pub flags: u32,
+    /// Number of mappings; 1 for a descriptor.
+    pub times: u64,
+    /// What is open or mapped.
+    pub inode: InodeVisit,
+}
+
+/// An inode of the tracked superblock.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+pub struct InodeVisit {
+    /// Its number; 0 where there is none on the superblock.
+    pub number: u64,
+    /// Its hard links.
+    pub links: u32,
+    /// Its type and permissions, as in `st_mode`.
+    pub mode: u32,
+}
+
+/// A process; or a thread that has a working directory and a root of its own.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+pub struct TaskVisit {
+    /// When the process started, nanoseconds since boot.
+    pub started: u64,
+    /// The process's control group in the unified hierarchy: its directory's inode number.
+    pub control_group: u64,
+    /// The process.
+    pub group: u32,
+    /// [`visit_flags::THREAD`], or 0.
+    pub flags: u32,
+    /// The process's name, with zeros at its end.
+    pub name: [u8; 16],
+    /// The running program.
+    pub program: InodeVisit,
+    /// The working directory.
+    pub current: InodeVisit,
+    /// The root directory.
+    pub root: InodeVisit,
+}
+
+/// What a visit's flags mean.
+pub mod visit_flags {
+    /// The file was opened with `O_PATH`.
+    pub const PATH: u32 = 1;
+    /// The file is open for writing.
+    pub const WRITE: u32 = 1 << 1;
+    /// Seen by a thread that is not the first of its process.
+    pub const THREAD: u32 = 1 << 2;
+}

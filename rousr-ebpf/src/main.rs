@@ -16,6 +16,9 @@ mod counts;
 mod files;
 mod iterators;
 mod kernel;
+mod people;
+mod run;
+mod visits;
 
 use aya_ebpf::{
     helpers::bpf_get_current_pid_tgid,

@@ -3,6 +3,7 @@
 
 mod agent;
 mod fallback;
+mod holders;
 mod hooks;
 mod kinds;
 mod openers;

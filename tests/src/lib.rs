@@ -1,5 +1,6 @@
 //! What the scenarios share: shell commands, and looks at the guest that do without rousr.
 
+pub mod attribution;
 pub mod cost;
 pub mod kinds;
 pub mod latency;

@@ -82,7 +82,7 @@ fn torture() -> Result<Tally> {
 
 /// The full set on one kernel; on the others, and where the kernel preempts, what depends on them.
 fn guests(filter: Option<&str>) -> Result<Tally> {
-    const KERNEL_DEPENDENT: &[&str] = &["upgrade", "openers", "kinds::all"];
+    const KERNEL_DEPENDENT: &[&str] = &["upgrade", "openers", "kinds::all", "holders"];
     let boots: Vec<Boot> = match filter {
         Some(filter) => vec![Boot::new(Kernel::Trixie, "", &[filter])],
         None => vec![

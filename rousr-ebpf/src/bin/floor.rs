@@ -1,5 +1,5 @@
-//! Two programs that do nothing, on the hooks that rousr's use: what the kernel asks for being
-//! hooked at all. `cargo xtask bench instructions` holds rousr against them.
+//! Programs that do nothing, on the hooks and iterators that rousr's use: what the kernel asks for
+//! being hooked, or walked, at all. `cargo xtask bench` holds rousr against them.
 #![no_std]
 #![no_main]
 
@@ -13,6 +13,18 @@ fn file_open(ctx: LsmContext) -> i32 {
 
 #[lsm(hook = "file_free_security")]
 fn file_free_security(_ctx: LsmContext) -> i32 {
+    0
+}
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task_file")]
+extern "C" fn walk_files(_context: *const u8) -> i32 {
+    0
+}
+
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task_vma")]
+extern "C" fn walk_mappings(_context: *const u8) -> i32 {
     0
 }
 

@@ -1,7 +1,7 @@
 //! The other end of the control socket, for the hooks and the command line.
 
 use std::{
-    io::{self, BufRead as _, BufReader, Write as _},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
     os::unix::net::UnixStream,
     path::Path,
     time::Duration,
@@ -35,6 +35,29 @@ pub enum ClientError {
 ///
 /// Tells a missing agent apart from one that misbehaves.
 pub fn call(socket: &Path, request: Request, stream: &[u8]) -> Result<Reply, ClientError> {
+    Ok(exchange(socket, request, stream)?.0)
+}
+
+/// As [`call`], with the text that follows the answer where one does.
+///
+/// # Errors
+///
+/// As `call`.
+pub fn call_for_text(socket: &Path, request: Request) -> Result<(Reply, Vec<u8>), ClientError> {
+    let (reply, mut connection) = exchange(socket, request, b"")?;
+    let mut text = Vec::new();
+    if let Reply::Holders(told) = &reply {
+        text.resize(told.length, 0);
+        connection.read_exact(&mut text)?;
+    }
+    Ok((reply, text))
+}
+
+fn exchange(
+    socket: &Path,
+    request: Request,
+    stream: &[u8],
+) -> Result<(Reply, BufReader<UnixStream>), ClientError> {
     let mut connection = UnixStream::connect(socket).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NotRunning,
         _ => ClientError::Broken(error),
@@ -45,12 +68,13 @@ pub fn call(socket: &Path, request: Request, stream: &[u8]) -> Result<Reply, Cli
     message.push(b'\n');
     message.extend_from_slice(stream);
     connection.write_all(&message)?;
+    let mut connection = BufReader::new(connection);
     let mut line = Vec::new();
-    BufReader::new(connection).read_until(b'\n', &mut line)?;
+    connection.read_until(b'\n', &mut line)?;
     if line.is_empty() {
         return Err(ClientError::Broken(io::ErrorKind::UnexpectedEof.into()));
     }
-    Ok(serde_json::from_slice(&line)?)
+    Ok((serde_json::from_slice(&line)?, connection))
 }
 
 #[cfg(test)]

@@ -1,18 +1,21 @@
 //! What the agent does with each event. Every step is short and runs to its end.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, io, process, time::Duration};
+
+use tokio::sync::oneshot;
 
 use super::{
+    holders::{Question, Scope},
     metrics::Metrics,
     protocol::{Reply, Request},
     retry::Retry,
-    server::Call,
+    server::{Answer, Call},
     status::{AgentStatus, Status},
     verification::Verification,
 };
 use crate::{
     seal::Level,
-    track::{News, Tracker},
+    track::{News, Tracker, survey::Surveyor},
     transaction::{Error, HostKeeper, Outcome, Reaping},
 };
 
@@ -148,14 +151,13 @@ impl<T: Tracker> EventLoop<T> {
             }
             Request::Status => self.status(),
             Request::Verify => self.verify(),
+            Request::Holders { of } => return self.holders(of, call.reply),
         };
         if !matches!(call.request, Request::Status | Request::Verify) {
             self.list_holds();
         }
         self.measure();
-        if call.reply.send(reply).is_err() {
-            tracing::debug!("the caller did not wait for its answer");
-        }
+        send(call.reply, reply.into());
     }
 
     fn step(
@@ -195,10 +197,10 @@ impl<T: Tracker> EventLoop<T> {
         }
     }
 
-    fn status(&self) -> Reply {
-        let health = self.tracker.health();
-        let agent = AgentStatus::from(&health);
-        match Status::collect(&self.keeper, Some(agent), |inode| {
+    fn status(&mut self) -> Reply {
+        let survey = self.surveyor().and_then(Surveyor::survey);
+        let agent = AgentStatus::from(&self.tracker.health());
+        match Status::collect(&self.keeper, Some(agent), survey, |inode| {
             self.tracker.holders(inode)
         }) {
             Ok(status) => Reply::Status(Box::new(status)),
@@ -235,6 +237,34 @@ impl<T: Tracker> EventLoop<T> {
         self.look_again_at(&all);
     }
 
+    /// Answers from a thread of its own: with many processes the passes take longer than a reap
+    /// should wait.
+    fn holders(&mut self, scope: Scope, reply: oneshot::Sender<Answer>) {
+        let question = self
+            .surveyor()
+            .map_err(|error| error.to_string())
+            .and_then(|surveyor| {
+                Question::new(&self.keeper, surveyor, scope).map_err(|error| error.to_string())
+            });
+        match question {
+            Ok(question) => {
+                tokio::task::spawn_blocking(move || send(reply, told(question)));
+            }
+            Err(error) => send(reply, Reply::Error(error).into()),
+        }
+    }
+
+    /// By the iterators, or by /proc where the kernel refuses them; without this process, which uses
+    /// the holds to watch them.
+    fn surveyor(&mut self) -> io::Result<Surveyor> {
+        let visits = self.tracker.visits().unwrap_or_else(|error| {
+            tracing::warn!("looking into /proc instead: {error}");
+            None
+        });
+        let surveyor = Surveyor::new(&self.keeper.volume().mount_point, visits)?;
+        Ok(surveyor.without(process::id()))
+    }
+
     fn measure(&self) {
         if let (Ok(level), Ok(wanted)) = (self.keeper.level(), self.keeper.wanted()) {
             self.metrics.set_levels(level, wanted);
@@ -247,4 +277,21 @@ impl<T: Tracker> EventLoop<T> {
 
 fn microseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn told(question: Question) -> Answer {
+    let told = question.answer().map_err(|error| error.to_string());
+    match told.and_then(|holders| holders.into_text().map_err(|error| error.to_string())) {
+        Ok((told, text)) => Answer {
+            reply: Reply::Holders(told),
+            text,
+        },
+        Err(error) => Reply::Error(format!("cannot tell who uses what: {error}")).into(),
+    }
+}
+
+fn send(caller: oneshot::Sender<Answer>, answer: Answer) {
+    if caller.send(answer).is_err() {
+        tracing::debug!("the caller did not wait for its answer");
+    }
 }

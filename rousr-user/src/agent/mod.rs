@@ -2,6 +2,7 @@
 
 pub mod client;
 mod event_loop;
+pub mod holders;
 pub mod metrics;
 pub mod protocol;
 mod retry;

@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{status::Status, verification::Verification};
-use crate::transaction::Outcome;
+use super::{holders::Scope, status::Status, verification::Verification};
+use crate::{track::survey::Source, transaction::Outcome};
 
 /// Where the agent listens.
 pub const SOCKET: &str = "/run/rousr/control.sock";
@@ -35,6 +35,11 @@ pub enum Request {
     Status,
     /// Compare what is counted with what the kernel knows.
     Verify,
+    /// Tell who uses what.
+    Holders {
+        /// Which inodes.
+        of: Scope,
+    },
 }
 
 /// The answer.
@@ -47,8 +52,23 @@ pub enum Reply {
     Status(Box<Status>),
     /// What is counted and what the kernel knows.
     Verified(Verification),
+    /// Who uses what: a JSON object of its own, [`Holders`](super::holders::Holders), follows the
+    /// line. It can be megabytes, which `rousr holders --json` passes on unread.
+    Holders(Told),
     /// The request failed; the text says why and what to do.
     Error(String),
+}
+
+/// What is to be known of a [`Reply::Holders`] without reading it.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Told {
+    /// How they were found.
+    pub source: Source,
+    /// Number of processes.
+    pub processes: usize,
+    /// The object's length in bytes.
+    pub length: usize,
 }
 
 #[cfg(test)]
@@ -66,6 +86,20 @@ mod tests {
             (r#"{"method":"finish"}"#, Request::Finish),
             (r#"{"method":"status"}"#, Request::Status),
             (r#"{"method":"verify"}"#, Request::Verify),
+            (
+                r#"{"method":"holders","of":"held"}"#,
+                Request::Holders { of: Scope::Held },
+            ),
+            (
+                r#"{"method":"holders","of":"all"}"#,
+                Request::Holders { of: Scope::All },
+            ),
+            (
+                r#"{"method":"holders","of":{"inode":7}}"#,
+                Request::Holders {
+                    of: Scope::Inode(7),
+                },
+            ),
         ];
         for (line, request) in table {
             assert_eq!(serde_json::from_str::<Request>(line).expect(line), request);
@@ -80,6 +114,8 @@ mod tests {
             "{}",
             r#"{"method":"format"}"#,
             r#"{"method":"preserve"}"#,
+            r#"{"method":"holders"}"#,
+            r#"{"method":"holders","of":"none"}"#,
             "\u{0}",
         ] {
             assert!(serde_json::from_str::<Request>(line).is_err(), "{line:?}");

@@ -18,7 +18,24 @@ pub(super) struct Call {
     pub(super) request: Request,
     /// The hook stream of [`Request::Preserve`], else empty.
     pub(super) stream: Bytes,
-    pub(super) reply: oneshot::Sender<Reply>,
+    pub(super) reply: oneshot::Sender<Answer>,
+}
+
+/// What goes back.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) reply: Reply,
+    /// What follows the line that is the reply: the object of [`Reply::Holders`], else nothing.
+    pub(super) text: Vec<u8>,
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self {
+            reply,
+            text: Vec::new(),
+        }
+    }
 }
 
 /// Makes a socket that only its owner can connect to, in place of one that a dead agent left.
@@ -77,16 +94,19 @@ async fn answer(mut stream: UnixStream, calls: mpsc::Sender<Call>) -> anyhow::Re
         "refused for user {}",
         peer.uid()
     );
-    let reply = match read(&mut stream).await {
+    let Answer { reply, text } = match read(&mut stream).await {
         Ok((request, body)) => call(request, body, &calls).await?,
-        Err(error) => Reply::Error(format!("bad request: {error:#}")),
+        Err(error) => Reply::Error(format!("bad request: {error:#}")).into(),
     };
     let mut line = serde_json::to_vec(&reply).context("cannot write the reply")?;
     line.push(b'\n');
-    stream
-        .write_all(&line)
-        .await
-        .context("the caller went away")
+    for part in [line, text] {
+        stream
+            .write_all(&part)
+            .await
+            .context("the caller went away")?;
+    }
+    Ok(())
 }
 
 async fn read(stream: &mut UnixStream) -> anyhow::Result<(Request, Bytes)> {
@@ -116,7 +136,7 @@ async fn call(
     request: Request,
     stream: Bytes,
     calls: &mpsc::Sender<Call>,
-) -> anyhow::Result<Reply> {
+) -> anyhow::Result<Answer> {
     let (reply, answer) = oneshot::channel();
     calls
         .send(Call {

@@ -1,6 +1,6 @@
 //! The state of everything, as `rousr status` shows it.
 
-use std::{collections::BTreeMap, os::unix::fs::MetadataExt as _};
+use std::{collections::BTreeMap, io};
 
 use serde::{Deserialize, Serialize};
 
@@ -8,8 +8,8 @@ use crate::{
     seal::Level,
     track::{
         Health,
-        process::{Holder, holders},
-        procfs,
+        process::Holder,
+        survey::{Survey, User},
         usage::Usage,
     },
     transaction::{Error, HostKeeper},
@@ -91,7 +91,7 @@ pub struct HoldStatus {
     pub bytes: u64,
     /// Open files and mappings the kernel side counts; absent without it.
     pub count: Option<u64>,
-    /// Who uses it, as far as /proc shows.
+    /// Who uses it, as far as a process shows it.
     pub holders: Vec<Holder>,
 }
 
@@ -146,32 +146,27 @@ impl Status {
     }
 }
 
-/// The blockers among `usages`, files before directories before writers.
-///
-/// # Errors
-///
-/// Fails where a running process cannot be read.
-pub fn blockers(usages: &[Usage]) -> std::io::Result<Vec<Blocker>> {
-    let mut by_inode: BTreeMap<(BlockerKind, u64), Vec<&Usage>> = BTreeMap::new();
-    for usage in usages {
-        if let Some(kind) = blocks(usage) {
-            by_inode.entry((kind, usage.inode)).or_default().push(usage);
+/// The blockers among what is used, files before directories before writers.
+pub fn blockers(users: &[User]) -> Vec<Blocker> {
+    let mut holders: BTreeMap<(BlockerKind, u64), Vec<Holder>> = BTreeMap::new();
+    for User { process, usages } in users {
+        let mut by_inode: BTreeMap<(BlockerKind, u64), Vec<&Usage>> = BTreeMap::new();
+        for usage in usages {
+            if let Some(kind) = blocks(usage) {
+                by_inode.entry((kind, usage.inode)).or_default().push(usage);
+            }
+        }
+        for (blocker, usages) in by_inode {
+            let holder = Holder::new(process, usages);
+            holders.entry(blocker).or_default().push(holder);
         }
     }
-    by_inode
-        .into_iter()
-        .map(|((kind, inode), usages)| {
-            Ok(Blocker {
-                kind,
-                inode,
-                holders: holders(usages)?,
-            })
-        })
-        // Its processes may have ended since.
-        .filter(|blocker| {
-            blocker
-                .as_ref()
-                .map_or(true, |blocker| !blocker.holders.is_empty())
+    let blockers = holders.into_iter();
+    blockers
+        .map(|((kind, inode), holders)| Blocker {
+            kind,
+            inode,
+            holders,
         })
         .collect()
 }
@@ -186,7 +181,8 @@ fn blocks(usage: &Usage) -> Option<BlockerKind> {
 }
 
 impl Status {
-    /// Looks at everything. `count` is the tracker's number of holders of an inode.
+    /// Looks at everything. `survey` tells who uses what, `count` is the tracker's number of holders
+    /// of an inode.
     ///
     /// # Errors
     ///
@@ -194,6 +190,7 @@ impl Status {
     pub fn collect(
         keeper: &HostKeeper,
         agent: Option<AgentStatus>,
+        survey: io::Result<Survey>,
         count: impl Fn(u64) -> Option<u64>,
     ) -> Result<Self, Error> {
         let volume = keeper.volume();
@@ -209,46 +206,26 @@ impl Status {
             blockers: Vec::new(),
             warnings: Vec::new(),
         };
-        let usages = status.usages(keeper);
-        status.add_holds(keeper, &usages, count)?;
-        match blockers(&usages) {
-            Ok(blockers) => status.blockers = blockers,
-            Err(error) => status
-                .warnings
-                .push(format!("cannot tell who blocks: {error}")),
+        let survey = survey.unwrap_or_else(|error| {
+            let warning = format!("cannot tell who uses what: {error}");
+            status.warnings.push(warning);
+            Survey::default()
+        });
+        if survey.incomplete > 0 {
+            status.warnings.push(format!(
+                "not all that {} processes use could be told",
+                survey.incomplete
+            ));
         }
+        status.add_holds(keeper, &survey, count)?;
+        status.blockers = blockers(&survey.users);
         Ok(status)
-    }
-
-    fn usages(&mut self, keeper: &HostKeeper) -> Vec<Usage> {
-        let snapshot = std::fs::metadata(&keeper.volume().mount_point)
-            .and_then(|root| procfs::snapshot(root.dev()));
-        match snapshot {
-            Ok(snapshot) => {
-                if !snapshot.incomplete.is_empty() {
-                    self.warnings.push(format!(
-                        "not all that {} processes use could be told",
-                        snapshot.incomplete.len()
-                    ));
-                }
-                // What the agent has open of the holds is its way to watch them.
-                let agent = self.agent.as_ref().map(|agent| agent.pid);
-                let mut usages = snapshot.usages;
-                usages.retain(|usage| Some(usage.pid) != agent);
-                usages
-            }
-            Err(error) => {
-                self.warnings
-                    .push(format!("cannot tell who uses what (/proc): {error}"));
-                Vec::new()
-            }
-        }
     }
 
     fn add_holds(
         &mut self,
         keeper: &HostKeeper,
-        usages: &[Usage],
+        survey: &Survey,
         count: impl Fn(u64) -> Option<u64>,
     ) -> Result<(), Error> {
         let listing = keeper.holds()?;
@@ -256,11 +233,12 @@ impl Status {
         self.warnings
             .extend(listing.strays.iter().map(ToString::to_string));
         self.warnings.extend(damage.iter().map(ToString::to_string));
+        let inodes = listing.holds.iter().map(|hold| hold.inode).collect();
+        let mut holders = survey.holders(&inodes);
         for hold in listing.holds {
             let entry = entries.get(&hold.inode);
             let name = entry.and_then(|entry| entry.names.first());
             let origin = name.and_then(|name| name.origin.as_ref());
-            let users = usages.iter().filter(|usage| usage.inode == hold.inode);
             self.holds.push(HoldStatus {
                 inode: hold.inode,
                 path: name.map(|name| name.path.to_string_lossy().into_owned()),
@@ -270,11 +248,7 @@ impl Status {
                 since: entry.map(|entry| entry.since_unix_milliseconds / 1000),
                 bytes: hold.stat.allocated,
                 count: count(hold.inode),
-                holders: holders(users).unwrap_or_else(|error| {
-                    self.warnings
-                        .push(format!("cannot tell who holds {}: {error}", hold.inode));
-                    Vec::new()
-                }),
+                holders: holders.remove(&hold.inode).unwrap_or_default(),
             });
         }
         Ok(())
@@ -284,18 +258,28 @@ impl Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::track::usage::How;
+    use crate::track::{process::Process, usage::How};
 
     #[test]
     fn orphans_and_writers_block() {
-        let usage = |links, directory, writable| Usage {
-            pid: std::process::id(),
-            inode: 1,
-            device: 1,
-            links,
-            directory,
-            writable,
-            how: How::Mapping,
+        let user = |links, directory, writable| User {
+            process: Process {
+                pid: 7,
+                comm: "x".to_owned(),
+                started: 1,
+                unit: None,
+                container: None,
+            },
+            usages: vec![Usage {
+                pid: 7,
+                inode: 1,
+                device: 1,
+                links,
+                directory,
+                writable,
+                times: 1,
+                how: How::Mapping,
+            }],
         };
         for (links, directory, writable, expected) in [
             (0, false, false, Some(BlockerKind::OrphanFile)),
@@ -305,7 +289,7 @@ mod tests {
             (1, false, false, None),
             (2, true, false, None),
         ] {
-            let found = blockers(&[usage(links, directory, writable)]).expect("we are alive");
+            let found = blockers(&[user(links, directory, writable)]);
             let kinds: Vec<_> = found.iter().map(|blocker| blocker.kind).collect();
             assert_eq!(
                 kinds,

@@ -64,17 +64,17 @@ fn step(hook: Hook, environment: &Environment) -> anyhow::Result<Outcome> {
     match client::call(Path::new(SOCKET), request, &stream) {
         Ok(Reply::Done(outcome)) => return Ok(outcome),
         Ok(Reply::Error(error)) => anyhow::bail!(error),
-        Ok(Reply::Status(_) | Reply::Verified(_)) => {
-            warn("the agent answered another question; doing its work here")
+        Ok(Reply::Status(_) | Reply::Verified(_) | Reply::Holders(_)) => {
+            warn("the agent answered another question; doing its work here");
         }
         Err(ClientError::NotRunning) => {}
         Err(error) => warn(&format!("{error}; doing its work here")),
     }
     let keeper = HostKeeper::open(Places::default())?;
-    match request {
-        Request::Begin => Ok(keeper.begin()?),
-        Request::Preserve { .. } => Ok(keeper.preserve(&stream)?),
-        Request::Finish | Request::Status | Request::Verify => finish_without_agent(&keeper),
+    match hook {
+        Hook::PreInvoke => Ok(keeper.begin()?),
+        Hook::PreInstallPkgs => Ok(keeper.preserve(&stream)?),
+        Hook::PostInvoke => finish_without_agent(&keeper),
     }
 }
 

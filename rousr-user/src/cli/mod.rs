@@ -3,6 +3,8 @@
 mod agent;
 mod apt;
 mod doctor;
+mod holders;
+mod holders_table;
 mod status;
 mod verify;
 
@@ -32,6 +34,8 @@ enum Command {
     Status(status::Arguments),
     /// Show which kernel features rousr has here, what it does with them, and what is wrong
     Doctor(doctor::Arguments),
+    /// Show which processes use what is held, a file, or anything of /usr
+    Holders(holders::Arguments),
     Agent(agent::Arguments),
     Verify(verify::Arguments),
     /// What apt's hooks call; see /etc/apt/apt.conf.d/01rousr
@@ -44,6 +48,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     let result = match arguments.command {
         Command::Status(arguments) => status::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Holders(arguments) => holders::run(&arguments),
         Command::Agent(arguments) => agent::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Apt(hook) => apt::run(hook),

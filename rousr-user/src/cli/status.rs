@@ -17,7 +17,7 @@ use crate::{
         status::{AgentStatus, Blocker, BlockerKind, HoldStatus, Status},
     },
     seal::Level,
-    track::process::Holder,
+    track::{process::Holder, survey::Surveyor},
     transaction::{HostKeeper, Places},
 };
 
@@ -50,7 +50,7 @@ fn ask() -> anyhow::Result<Status> {
     match client::call(Path::new(SOCKET), Request::Status, b"") {
         Ok(Reply::Status(status)) => Ok(*status),
         Ok(Reply::Error(error)) => bail!(error),
-        Ok(Reply::Done(_) | Reply::Verified(_)) => {
+        Ok(Reply::Done(_) | Reply::Verified(_) | Reply::Holders(_)) => {
             bail!("the agent answered another question; restart it with `systemctl restart rousr`")
         }
         Err(ClientError::NotRunning) => look_ourselves(),
@@ -60,7 +60,8 @@ fn ask() -> anyhow::Result<Status> {
 
 fn look_ourselves() -> anyhow::Result<Status> {
     let keeper = HostKeeper::open(Places::default())?;
-    Status::collect(&keeper, None, |_| None).context("run it as root")
+    let survey = Surveyor::new(&keeper.volume().mount_point, None).and_then(Surveyor::survey);
+    Status::collect(&keeper, None, survey, |_| None).context("run it as root")
 }
 
 fn view(status: &Status) -> String {
@@ -171,7 +172,7 @@ fn write_hold(text: &mut String, hold: &HoldStatus) -> std::fmt::Result {
     }
     writeln!(text)?;
     if hold.holders.is_empty() {
-        writeln!(text, "      in use by nothing that /proc shows")?;
+        writeln!(text, "      in use by nothing that a process shows")?;
     }
     write_holders(text, &hold.holders)
 }

@@ -34,7 +34,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let verification = match client::call(Path::new(SOCKET), Request::Verify, b"")? {
         Reply::Verified(verification) => verification,
         Reply::Error(error) => bail!("{error}"),
-        Reply::Done(_) | Reply::Status(_) => {
+        Reply::Done(_) | Reply::Status(_) | Reply::Holders(_) => {
             bail!("the agent answered another question; restart it with `systemctl restart rousr`")
         }
     };

@@ -191,7 +191,7 @@ impl Agent {
                 None => Self::Unknown("it does not tell of itself".to_owned()),
             },
             Ok(Reply::Error(error)) => Self::Unknown(error),
-            Ok(Reply::Done(_) | Reply::Verified(_)) => {
+            Ok(Reply::Done(_) | Reply::Verified(_) | Reply::Holders(_)) => {
                 Self::Unknown("it answered another question".to_owned())
             }
             Err(ClientError::NotRunning) => Self::NotRunning,

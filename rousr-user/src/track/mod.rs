@@ -4,10 +4,14 @@
 //! ([`crate::sys::lease`], and [`Truth`] where a tracker knows more).
 
 pub mod bpf;
+mod container;
+pub mod control_group;
 pub mod fanotify;
+mod maps;
 pub mod modules;
 pub mod process;
 pub mod procfs;
+pub mod survey;
 mod truth;
 mod untracked;
 pub mod usage;
@@ -177,6 +181,15 @@ pub trait Tracker {
             action: "compare counts",
             source: "this tracker counts nothing; see `rousr doctor`".into(),
         })
+    }
+
+    /// What tells who uses the volume, without a look into /proc; `None` where the tracker cannot.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the kernel refuses the iterators.
+    fn visits(&mut self) -> Result<Option<bpf::Visits>, TrackError> {
+        Ok(None)
     }
 
     /// State for status and metrics.

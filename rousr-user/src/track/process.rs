@@ -1,6 +1,5 @@
 //! Who a process is: its name, program, start and systemd unit.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
@@ -8,7 +7,7 @@ use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
-use super::usage::Usage;
+use super::{container, usage::Usage};
 
 /// A process as people know it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -17,13 +16,21 @@ pub struct Process {
     pub pid: u32,
     /// The command's name, at most 15 bytes; what is not UTF-8 is replaced.
     pub comm: String,
-    /// The program; `None` for a kernel thread, and where the caller may not see it. A removed
-    /// one has ` (deleted)` at its end.
-    pub executable: Option<PathBuf>,
     /// When it started, in clock ticks since boot: with the number it names a process for good.
     pub started: u64,
     /// The systemd unit it runs in.
     pub unit: Option<Unit>,
+    /// The container it runs in: a name, or what its engine takes for one.
+    pub container: Option<String>,
+}
+
+/// What a process belongs to, by its control group.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Membership {
+    /// The systemd unit.
+    pub unit: Option<Unit>,
+    /// The container.
+    pub container: Option<String>,
 }
 
 /// A systemd unit.
@@ -67,55 +74,76 @@ impl Process {
         })?;
         let comm = read("comm")?;
         let comm = comm.strip_suffix(b"\n").unwrap_or(&comm);
+        let Membership { unit, container } = Membership::of_text(&read("cgroup")?);
         Ok(Self {
             pid,
             comm: String::from_utf8_lossy(comm).into_owned(),
-            executable: fs::read_link(format!("/proc/{pid}/exe")).ok(),
             started,
-            unit: unit(&read("cgroup")?),
+            unit,
+            container,
         })
     }
 }
 
-/// Who stands behind the usages, by process number; a process that has ended is left out.
-///
-/// # Errors
-/// A process that still runs cannot be read.
-pub fn holders<'a>(usages: impl IntoIterator<Item = &'a Usage>) -> io::Result<Vec<Holder>> {
-    let mut uses: BTreeMap<u32, Vec<String>> = BTreeMap::new();
-    for usage in usages {
-        let uses = uses.entry(usage.pid).or_default();
-        let shown = usage.how.to_string();
-        if !uses.contains(&shown) {
-            uses.push(shown);
+impl Membership {
+    /// By the content of /proc/PID/cgroup: the unified hierarchy's line, else that of systemd's own
+    /// hierarchy of version 1.
+    pub fn of_text(text: &[u8]) -> Self {
+        const UNIFIED: &[u8] = b"";
+        const SYSTEMD: &[u8] = b"name=systemd";
+        [UNIFIED, SYSTEMD]
+            .into_iter()
+            .filter_map(|controllers| path_of(text, controllers))
+            .map(Self::of_path)
+            .find(|found| found.unit.is_some() || found.container.is_some())
+            .unwrap_or_default()
+    }
+
+    /// By the path of a control group.
+    pub fn of_path(path: &[u8]) -> Self {
+        Self {
+            unit: unit_of_path(path),
+            container: container::of_path(path),
         }
     }
-    let mut holders = Vec::new();
-    for (pid, uses) in uses {
-        match Process::read(pid) {
-            Ok(process) => holders.push(Holder::new(process, uses)),
-            Err(error) if has_ended(&error) => {}
-            Err(error) => return Err(error),
-        }
+
+    /// By /proc.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn of_process(pid: u32) -> io::Result<Self> {
+        Ok(Self::of_text(&fs::read(format!("/proc/{pid}/cgroup"))?))
     }
-    Ok(holders)
+}
+
+/// The program that a process runs; `None` for a kernel thread, and where the caller may not see it.
+/// A removed one has ` (deleted)` at its end.
+pub fn executable(pid: u32) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/exe")).ok()
 }
 
 /// Before a file of a process is open it is missing; while it is open the process is.
-fn has_ended(error: &io::Error) -> bool {
+pub(super) fn has_ended(error: &io::Error) -> bool {
     const ESRCH: i32 = rustix::io::Errno::SRCH.raw_os_error();
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(ESRCH)
 }
 
 impl Holder {
-    fn new(process: Process, uses: Vec<String>) -> Self {
-        let unit_user = process.unit.as_ref().and_then(|unit| unit.user);
-        let unit = process.unit.map(|unit| unit.name);
+    /// The process, and how it uses what it holds: each way once.
+    pub fn new<'a>(process: &Process, usages: impl IntoIterator<Item = &'a Usage>) -> Self {
+        let mut uses: Vec<String> = Vec::new();
+        for usage in usages {
+            let shown = usage.how.to_string();
+            if !uses.contains(&shown) {
+                uses.push(shown);
+            }
+        }
+        let unit = process.unit.as_ref();
         Self {
             pid: process.pid,
-            comm: process.comm,
-            unit,
-            unit_user,
+            comm: process.comm.clone(),
+            unit: unit.map(|unit| unit.name.clone()),
+            unit_user: unit.and_then(|unit| unit.user),
             uses,
         }
     }
@@ -134,16 +162,9 @@ fn start_time(stat: &[u8]) -> Option<u64> {
         .ok()
 }
 
-/// The unit in /proc/PID/cgroup: from the unified hierarchy, else from systemd's own of version 1.
-pub fn unit(cgroup: &[u8]) -> Option<Unit> {
-    const UNIFIED: &[u8] = b"";
-    let unit_in = |controllers| cgroup_path(cgroup, controllers).and_then(unit_of_path);
-    unit_in(UNIFIED).or_else(|| unit_in(b"name=systemd"))
-}
-
 /// The path in the line `hierarchy:controllers:path` of these controllers.
-fn cgroup_path<'a>(cgroup: &'a [u8], controllers: &[u8]) -> Option<&'a [u8]> {
-    cgroup.split(|&byte| byte == b'\n').find_map(|line| {
+fn path_of<'a>(text: &'a [u8], controllers: &[u8]) -> Option<&'a [u8]> {
+    text.split(|&byte| byte == b'\n').find_map(|line| {
         let mut fields = line.splitn(3, |&byte| byte == b':').skip(1);
         (fields.next()? == controllers).then(|| fields.next())?
     })
@@ -253,7 +274,7 @@ mod tests {
             ("", None),
         ];
         for (cgroup, expected) in cases {
-            let found = unit(cgroup.as_bytes());
+            let found = Membership::of_text(cgroup.as_bytes()).unit;
             let found = found.as_ref().map(|unit| (unit.name.as_str(), unit.user));
             assert_eq!(found, expected, "{cgroup:?}");
         }
@@ -279,37 +300,30 @@ mod tests {
     #[test]
     fn reads_this_process() {
         let this = Process::read(std::process::id()).unwrap();
-        assert_eq!(this.executable, Some(env::current_exe().unwrap()));
+        assert_eq!(executable(this.pid), Some(env::current_exe().unwrap()));
         assert!(this.started > 0);
         let again = Process::read(std::process::id()).unwrap();
         assert_eq!(this, again);
     }
 
     #[test]
-    fn a_process_that_has_ended_holds_nothing() {
-        let mut child = std::process::Command::new("true").spawn().unwrap();
-        child.wait().unwrap();
-        let usage = |pid, how| Usage {
-            pid,
+    fn each_way_is_told_once() {
+        let usage = |how| Usage {
+            pid: 7,
             inode: 1,
             device: 1,
             links: 1,
             directory: false,
             writable: false,
+            times: 1,
             how,
         };
-        let this = std::process::id();
-        let usages = [
-            usage(child.id(), How::Mapping),
-            usage(this, How::Mapping),
-            usage(this, How::Descriptor(3)),
-            usage(this, How::Mapping),
-        ];
-        let found = holders(&usages).unwrap();
-        assert_eq!(found.len(), 1);
+        let process = Process::read(std::process::id()).unwrap();
+        let usages = [How::Mapping, How::Descriptor(3), How::Mapping].map(usage);
+        let holder = Holder::new(&process, &usages);
         assert_eq!(
-            (found[0].pid, &found[0].uses[..]),
-            (this, &["mapping", "fd 3"].map(String::from)[..])
+            (holder.pid, &holder.uses[..]),
+            (process.pid, &["mapping", "fd 3"].map(String::from)[..])
         );
     }
 
@@ -336,8 +350,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = unit(&bytes);
-            let _ = unit(&[b"0::", bytes.as_slice()].concat());
+            let _ = Membership::of_text(&bytes);
+            let _ = Membership::of_text(&[b"0::", bytes.as_slice()].concat());
             let _ = start_time(&bytes);
         }
     }

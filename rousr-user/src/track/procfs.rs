@@ -44,6 +44,8 @@ pub fn snapshot(device: u64) -> io::Result<Snapshot> {
         };
         let mut visit = Visit::new(pid, device);
         visit.process(proc.as_fd(), entry.file_name());
+        // Threads share most of what they have.
+        Usage::merge(&mut visit.usages);
         snapshot.usages.append(&mut visit.usages);
         for (inode, link) in visit.links {
             snapshot.links.entry(inode).or_insert(link);
@@ -61,8 +63,6 @@ struct Visit {
     pid: u32,
     device: u64,
     usages: Vec<Usage>,
-    /// Where in `usages` each is: threads share most of what they have.
-    known: HashMap<(How, u64), usize>,
     links: HashMap<u64, PathBuf>,
     incomplete: bool,
 }
@@ -73,7 +73,6 @@ impl Visit {
             pid,
             device,
             usages: Vec::new(),
-            known: HashMap::new(),
             links: HashMap::new(),
             incomplete: false,
         }
@@ -162,7 +161,7 @@ impl Visit {
             .or_insert_with(|| path.join(file_name(name)));
         let access = Access::of(&link);
         let how = how(access);
-        self.add(Usage {
+        self.usages.push(Usage {
             pid: self.pid,
             inode: target.stx_ino,
             device: self.device,
@@ -170,20 +169,9 @@ impl Visit {
             directory: FileType::from_raw_mode(target.stx_mode.into()) == FileType::Directory,
             // The links exe, cwd and root always show every permission.
             writable: access == Access::Write && matches!(how, How::Descriptor(_) | How::Mapping),
+            times: 1,
             how,
         });
-    }
-
-    /// Once for each way and inode; writable if any of them is.
-    fn add(&mut self, usage: Usage) {
-        match self.known.get(&(usage.how, usage.inode)) {
-            Some(&index) => self.usages[index].writable |= usage.writable,
-            None => {
-                self.known
-                    .insert((usage.how, usage.inode), self.usages.len());
-                self.usages.push(usage);
-            }
-        }
     }
 
     /// What has gone needs no note; what was refused leaves the visit incomplete.
@@ -284,6 +272,7 @@ mod tests {
             links: 0,
             directory: metadata.is_dir(),
             writable: false,
+            times: 1,
             how,
         }
     }
@@ -373,7 +362,13 @@ mod tests {
         let mut expected = vec![usage(&program_metadata, pid, How::Executable)];
         // Following a link of map_files needs a capability; without it that has to be told.
         if !incomplete {
-            expected.push(usage(&program_metadata, pid, How::Mapping));
+            let mapped = of_program.iter().find(|usage| usage.how == How::Mapping);
+            let mapping = Usage {
+                // Code, data and more, as the linker laid them out.
+                times: mapped.map_or(0, |usage| usage.times),
+                ..usage(&program_metadata, pid, How::Mapping)
+            };
+            expected.insert(0, mapping);
         }
         assert_eq!(of_program, expected);
     }

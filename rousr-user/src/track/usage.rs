@@ -17,12 +17,31 @@ pub struct Usage {
     pub directory: bool,
     /// Whether it is open for writing, which keeps a mount from going read-only.
     pub writable: bool,
+    /// How many mappings; 1 for every other way.
+    pub times: u32,
     /// The way itself.
     pub how: How,
 }
 
+impl Usage {
+    /// Each way and inode once, writable if any of them is; in the order of inodes and ways.
+    pub fn merge(usages: &mut Vec<Self>) {
+        usages.sort_unstable_by_key(|usage| (usage.inode, usage.how));
+        usages.dedup_by(|again, first| {
+            let same = (again.inode, again.how) == (first.inode, first.how);
+            if same {
+                first.writable |= again.writable;
+                if first.how == How::Mapping {
+                    first.times += again.times;
+                }
+            }
+            same
+        });
+    }
+}
+
 /// How a process keeps an inode in use.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum How {
     /// An open file descriptor of this number.
     Descriptor(u32),
@@ -54,6 +73,38 @@ impl fmt::Display for How {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_way_and_inode_stands_once() {
+        let usage = |inode, how, times, writable| Usage {
+            pid: 7,
+            inode,
+            device: 1,
+            links: 1,
+            directory: false,
+            writable,
+            times,
+            how,
+        };
+        let mut usages = vec![
+            usage(2, How::Mapping, 5, false),
+            usage(1, How::Mapping, 1, false),
+            usage(2, How::Descriptor(3), 1, false),
+            usage(2, How::Mapping, 2, true),
+            usage(2, How::Descriptor(3), 1, true),
+            usage(2, How::Descriptor(4), 1, false),
+        ];
+        Usage::merge(&mut usages);
+        assert_eq!(
+            usages,
+            [
+                usage(1, How::Mapping, 1, false),
+                usage(2, How::Descriptor(3), 1, true),
+                usage(2, How::Descriptor(4), 1, false),
+                usage(2, How::Mapping, 7, true),
+            ]
+        );
+    }
 
     #[test]
     fn shows_each_way() {

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: what rousr costs and how quick it is, measured in guests.
 
+mod holders;
 mod instructions;
 mod latency;
 mod program;
@@ -19,12 +20,14 @@ use crate::lab::kernel::Kernel;
 pub(crate) enum Benchmark {
     Instructions(instructions::Arguments),
     Latency(latency::Arguments),
+    Holders(holders::Arguments),
 }
 
 pub(crate) fn run(benchmark: &Benchmark) -> Result<ExitCode> {
     match benchmark {
         Benchmark::Instructions(arguments) => instructions::run(arguments),
         Benchmark::Latency(arguments) => latency::run(arguments),
+        Benchmark::Holders(arguments) => holders::run(arguments),
     }
 }
 

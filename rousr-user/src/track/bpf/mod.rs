@@ -5,6 +5,7 @@
 
 mod filter;
 mod hooks;
+mod join;
 mod load;
 mod maps;
 mod offsets;
@@ -14,6 +15,7 @@ mod programs;
 mod reach;
 mod truth;
 mod unavailable;
+mod visits;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -36,6 +38,7 @@ use zerocopy::FromBytes as _;
 pub use load::{RING_BYTES, Settings};
 pub use pins::{PinError, detach_all};
 pub use unavailable::Unavailable;
+pub use visits::Visits;
 
 use hooks::Hooks;
 use load::Loaded;
@@ -482,6 +485,11 @@ impl Tracker for BpfTracker {
             });
         }
         Ok(settled.into_values().collect())
+    }
+
+    fn visits(&mut self) -> Result<Option<Visits>, TrackError> {
+        let visits = self.programs.visits();
+        visits.map(Some).map_err(failed("visit all tasks"))
     }
 
     fn health(&self) -> Health {

@@ -9,7 +9,7 @@ use rousr_ebpf::globals;
 pub(super) const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// Each global of the programs with the structure and the member whose offset it holds.
-const MEMBERS: [(&str, &str, &str); 16] = [
+const MEMBERS: [(&str, &str, &str); 32] = [
     (globals::FILE_INODE, "file", "f_inode"),
     (globals::FILE_MAPPING, "file", "f_mapping"),
     (globals::FILE_MODE, "file", "f_mode"),
@@ -26,6 +26,23 @@ const MEMBERS: [(&str, &str, &str); 16] = [
     (globals::TASK_GROUP, "task_struct", "tgid"),
     (globals::TASK_LEADER, "task_struct", "group_leader"),
     (globals::TASK_STARTED, "task_struct", "start_boottime"),
+    // What the visits read besides.
+    (globals::INODE_NUMBER, "inode", "i_ino"),
+    (globals::INODE_LINKS, "inode", "i_nlink"),
+    (globals::INODE_MODE, "inode", "i_mode"),
+    (globals::AREA_START, "vm_area_struct", "vm_start"),
+    (globals::TASK_NAME, "task_struct", "comm"),
+    (globals::TASK_MEMORY, "task_struct", "mm"),
+    (globals::TASK_PLACE, "task_struct", "fs"),
+    (globals::TASK_GROUPS, "task_struct", "cgroups"),
+    (globals::GROUPS_UNIFIED, "css_set", "dfl_cgrp"),
+    (globals::GROUP_NODE, "cgroup", "kn"),
+    (globals::NODE_NUMBER, "kernfs_node", "id"),
+    (globals::MEMORY_PROGRAM, "mm_struct", "exe_file"),
+    (globals::PLACE_CURRENT, "fs_struct", "pwd"),
+    (globals::PLACE_ROOT, "fs_struct", "root"),
+    (globals::PATH_ENTRY, "path", "dentry"),
+    (globals::ENTRY_INODE, "dentry", "d_inode"),
 ];
 
 /// Why the offsets could not be read.

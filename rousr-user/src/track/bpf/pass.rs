@@ -1,6 +1,9 @@
 //! One pass of a BPF iterator over all tasks.
 
-use std::io::Read as _;
+use std::{
+    fs::File,
+    io::{self, Read as _},
+};
 
 use aya::programs::{Iter, ProgramError};
 use rousr_ebpf::Seen;
@@ -19,12 +22,34 @@ pub(super) enum PassError {
 
 /// Visits every task once and returns what the program wrote.
 pub(super) fn run(program: &mut Iter) -> Result<Vec<u8>, PassError> {
+    Ok(read(&open(program)?)?)
+}
+
+/// Prepares a pass, which reading the file runs; in any thread, once.
+pub(super) fn open(program: &mut Iter) -> Result<File, PassError> {
     let link = program.attach()?;
+    Ok(program.take_link(link)?.into_file()?)
+}
+
+/// Runs a pass to its end.
+pub(super) fn read(mut iterator: &File) -> io::Result<Vec<u8>> {
+    /// The kernel gathers 32 KiB, and begins anew for each read.
+    const CHUNK: usize = 64 << 10;
     let mut output = Vec::new();
-    program
-        .take_link(link)?
-        .into_file()?
-        .read_to_end(&mut output)?;
+    let mut filled = 0;
+    loop {
+        output.resize(filled + CHUNK, 0);
+        match iterator.read(&mut output[filled..]) {
+            Ok(0) => break,
+            Ok(length) => filled += length,
+            // A million visits that wrote nothing: the kernel wants to be asked again.
+            // Source: `bpf_seq_read` in kernel/bpf/bpf_iter.c.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    output.truncate(filled);
     Ok(output)
 }
 

@@ -20,6 +20,7 @@ use super::{
     pass::{self, PassError},
     pins::Pins,
     unavailable::Unavailable,
+    visits::Visits,
 };
 
 /// The loaded programs.
@@ -65,6 +66,9 @@ impl Programs {
         for (name, kind) in [
             (names::ITER_FILES, "task_file"),
             (names::ITER_MAPPINGS, "task_vma"),
+            (names::VISIT_TASKS, "task"),
+            (names::VISIT_FILES, "task_file"),
+            (names::VISIT_MAPPINGS, "task_vma"),
         ] {
             programs
                 .program::<Iter>(name)
@@ -173,6 +177,15 @@ impl Programs {
                 program.take_link(id).map(Into::into)
             }
         }
+    }
+
+    /// Opens the iterators that tell who uses what.
+    pub(super) fn visits(&mut self) -> Result<Visits, PassError> {
+        Ok(Visits {
+            files: pass::open(self.program(names::VISIT_FILES)?)?,
+            mappings: pass::open(self.program(names::VISIT_MAPPINGS)?)?,
+            tasks: pass::open(self.program(names::VISIT_TASKS)?)?,
+        })
     }
 
     fn program<'a, P>(&'a mut self, name: &str) -> Result<&'a mut P, ProgramError>

@@ -1,0 +1,126 @@
+//! `rousr holders`.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Args;
+
+use super::holders_table::Table;
+use crate::{
+    agent::{
+        client::{self, ClientError},
+        holders::{Holders, Question, Scope},
+        protocol::{Reply, Request, SOCKET, Told},
+    },
+    seal::Volume,
+    track::survey::{Source, Surveyor},
+    transaction::{HostKeeper, Places},
+};
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit status: 0 somebody uses it, 1 nobody does or the command failed, \
+    2 wrong arguments."
+)]
+pub(super) struct Arguments {
+    /// A file or directory of the filesystem that holds /usr, or a hold's number
+    #[arg(value_name = "PATH")]
+    path: Option<PathBuf>,
+
+    /// Tell of everything that is in use there, not only of what is held
+    #[arg(long, conflicts_with = "path")]
+    all: bool,
+
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let keeper = HostKeeper::open(Places::default())?;
+    let scope = match &arguments.path {
+        None if arguments.all => Scope::All,
+        None => Scope::Held,
+        Some(path) => Scope::Inode(inode(path, &keeper)?),
+    };
+    let (told, json) = ask(&keeper, scope)?;
+    let mut output = if arguments.json {
+        json
+    } else {
+        let holders: Holders = serde_json::from_slice(&json)?;
+        for warning in &holders.warnings {
+            eprintln!("rousr: warning: {warning}");
+        }
+        Table::new(&holders).to_string().into_bytes()
+    };
+    if arguments.json {
+        output.push(b'\n');
+    }
+    match io::stdout().write_all(&output) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ if told.processes == 0 => Ok(ExitCode::FAILURE),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// The inode that is meant by `path`, which can be a hold's number.
+fn inode(path: &Path, keeper: &HostKeeper) -> anyhow::Result<u64> {
+    if let Some(number) = path.to_str().and_then(|text| text.parse().ok()) {
+        let held = keeper.holds().context("run it as root")?.holds;
+        ensure!(
+            held.iter().any(|hold| hold.inode == number),
+            "there is no hold {number}; for a file of this name write ./{number}"
+        );
+        return Ok(number);
+    }
+    let found = fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?;
+    let Volume { mount_point, .. } = keeper.volume();
+    let root = fs::metadata(mount_point)
+        .with_context(|| format!("cannot look at {}", mount_point.display()))?;
+    ensure!(
+        found.dev() == root.dev(),
+        "{} is not on the filesystem at {}, the only one that rousr looks at; try fuser(1)",
+        path.display(),
+        mount_point.display()
+    );
+    Ok(found.ino())
+}
+
+/// The answer as JSON, by the agent where one runs.
+fn ask(keeper: &HostKeeper, scope: Scope) -> anyhow::Result<(Told, Vec<u8>)> {
+    match client::call_for_text(Path::new(SOCKET), Request::Holders { of: scope }) {
+        Ok((Reply::Holders(told), text)) => {
+            if told.source == Source::Proc {
+                tell_by_proc("the agent has no BPF programs (`rousr status` says why)");
+            }
+            Ok((told, text))
+        }
+        Ok((Reply::Error(error), _)) => bail!(error),
+        Ok((Reply::Done(_) | Reply::Status(_) | Reply::Verified(_), _)) => {
+            bail!("the agent answered another question; restart it with `systemctl restart rousr`")
+        }
+        Err(error @ ClientError::NotRunning) => {
+            tell_by_proc(&error.to_string());
+            look_ourselves(keeper, scope)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn look_ourselves(keeper: &HostKeeper, scope: Scope) -> anyhow::Result<(Told, Vec<u8>)> {
+    let surveyor = Surveyor::new(&keeper.volume().mount_point, None)?;
+    let question = Question::new(keeper, surveyor, scope).context("run it as root")?;
+    Ok(question.answer()?.into_text()?)
+}
+
+fn tell_by_proc(why: &str) {
+    eprintln!("rousr: {why}; looking into /proc instead, which takes longer");
+}

@@ -1,0 +1,238 @@
+//! Who uses what of one filesystem: process by process, whichever way it was found.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    bpf::Visits,
+    maps,
+    process::{Holder, Process, has_ended},
+    procfs,
+    usage::Usage,
+};
+
+/// What a survey goes by.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// BPF iterators: all that tasks reach.
+    Bpf,
+    /// /proc.
+    Proc,
+}
+
+/// Makes a survey of the volume; in any thread.
+#[derive(Debug)]
+pub struct Surveyor {
+    device: u64,
+    visits: Option<Visits>,
+    left_out: Option<u32>,
+}
+
+impl Surveyor {
+    /// By the iterators where there are some, else by /proc.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the mount is gone.
+    pub fn new(mount_point: &Path, visits: Option<Visits>) -> io::Result<Self> {
+        let device = fs::metadata(mount_point)?.dev();
+        Ok(Self {
+            device,
+            visits,
+            left_out: None,
+        })
+    }
+
+    /// Leaves a process out.
+    pub fn without(self, pid: u32) -> Self {
+        Self {
+            left_out: Some(pid),
+            ..self
+        }
+    }
+
+    /// What it goes by.
+    pub fn source(&self) -> Source {
+        match self.visits {
+            Some(_) => Source::Bpf,
+            None => Source::Proc,
+        }
+    }
+
+    /// Looks at all processes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Visits::survey`] and [`Survey::of_proc`].
+    pub fn survey(self) -> io::Result<Survey> {
+        let mut survey = match self.visits {
+            Some(visits) => visits.survey(self.device),
+            None => Survey::of_proc(self.device),
+        }?;
+        survey
+            .users
+            .retain(|user| Some(user.process.pid) != self.left_out);
+        Ok(survey)
+    }
+}
+
+/// A process, and all that it uses of the filesystem.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct User {
+    /// The process.
+    pub process: Process,
+    /// What it uses.
+    pub usages: Vec<Usage>,
+}
+
+/// All processes that use something.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Survey {
+    /// In the order of their numbers.
+    pub users: Vec<User>,
+    /// Number of processes of which something could not be told.
+    pub incomplete: usize,
+    /// For each inode one place that shows its path.
+    pub links: HashMap<u64, Link>,
+}
+
+/// Where /proc shows a path.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Link {
+    /// A magic link.
+    Known(PathBuf),
+    /// In a process's `maps`, by the address where the mapping begins.
+    Mapping {
+        /// The process.
+        pid: u32,
+        /// The address.
+        start: u64,
+    },
+}
+
+impl Link {
+    /// The link `name` of a process.
+    pub fn of(pid: u32, name: &str) -> Self {
+        Self::Known(format!("/proc/{pid}/{name}").into())
+    }
+}
+
+impl Survey {
+    /// What /proc tells of the filesystem whose `st_dev` is `device`.
+    ///
+    /// # Errors
+    ///
+    /// Fails where /proc cannot be listed, or a process that still runs cannot be read.
+    pub fn of_proc(device: u64) -> io::Result<Self> {
+        let snapshot = procfs::snapshot(device)?;
+        let mut by_process: BTreeMap<u32, Vec<Usage>> = BTreeMap::new();
+        for usage in snapshot.usages {
+            by_process.entry(usage.pid).or_default().push(usage);
+        }
+        let mut users = Vec::new();
+        for (pid, usages) in by_process {
+            match Process::read(pid) {
+                Ok(process) => users.push(User { process, usages }),
+                Err(error) if has_ended(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let links = snapshot.links.into_iter();
+        Ok(Self {
+            users,
+            incomplete: snapshot.incomplete.len(),
+            links: links
+                .map(|(inode, link)| (inode, Link::Known(link)))
+                .collect(),
+        })
+    }
+
+    /// Who uses which of the inodes.
+    pub fn holders(&self, inodes: &HashSet<u64>) -> HashMap<u64, Vec<Holder>> {
+        let mut holders: HashMap<u64, Vec<Holder>> = HashMap::new();
+        for User { process, usages } in &self.users {
+            let mut of_inode: BTreeMap<u64, Vec<&Usage>> = BTreeMap::new();
+            for usage in usages.iter().filter(|usage| inodes.contains(&usage.inode)) {
+                of_inode.entry(usage.inode).or_default().push(usage);
+            }
+            for (inode, usages) in of_inode {
+                let holder = Holder::new(process, usages);
+                holders.entry(inode).or_default().push(holder);
+            }
+        }
+        holders
+    }
+
+    /// A path of each of the inodes, as the kernel shows it for one that uses it: a file without a
+    /// name has ` (deleted)` at its end. An inode that is not used any more has none.
+    pub fn paths(&self, inodes: &HashSet<u64>) -> HashMap<u64, PathBuf> {
+        let mut mapped = HashMap::new();
+        inodes
+            .iter()
+            .filter_map(|inode| {
+                let path = match self.links.get(inode)? {
+                    Link::Known(link) => fs::read_link(link).ok()?,
+                    Link::Mapping { pid, start } => mapped
+                        .entry(*pid)
+                        .or_insert_with(|| maps::read(*pid))
+                        .get(&(*start, *inode))?
+                        .clone(),
+                };
+                Some((*inode, path))
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd as _;
+
+    use super::*;
+
+    #[test]
+    fn this_process_and_the_path_of_what_it_has_open_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().canonicalize().unwrap().join("file");
+        let file = fs::File::create(&path).unwrap();
+        let metadata = file.metadata().unwrap();
+        let survey = Survey::of_proc(metadata.dev()).unwrap();
+
+        let inodes = HashSet::from([metadata.ino(), u64::MAX]);
+        let holders = survey.holders(&inodes);
+        assert_eq!(holders.len(), 1);
+        let [holder] = &holders[&metadata.ino()][..] else {
+            panic!("{holders:?}");
+        };
+        assert_eq!(holder.pid, std::process::id());
+        assert_eq!(holder.uses, [format!("fd {}", file.as_raw_fd())]);
+        assert_eq!(
+            survey.paths(&inodes),
+            HashMap::from([(metadata.ino(), path)])
+        );
+    }
+
+    #[test]
+    fn a_process_that_has_ended_is_left_out() {
+        let file = tempfile::tempfile().unwrap();
+        let mut child = std::process::Command::new("true")
+            .stdin(file.try_clone().unwrap())
+            .spawn()
+            .unwrap();
+        child.wait().unwrap();
+        let survey = Survey::of_proc(file.metadata().unwrap().dev()).unwrap();
+        assert!(
+            survey
+                .users
+                .iter()
+                .all(|user| user.process.pid != child.id())
+        );
+    }
+}

@@ -1,0 +1,168 @@
+//! `cargo xtask bench holders`: what it costs to tell who uses /usr.
+
+use std::ffi::OsString;
+use std::fs;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+
+use super::program;
+use crate::guest::{Ending, Guest, Init};
+use crate::lab::kernel::Kernel;
+use crate::setup::{self, Need};
+use crate::{install, say};
+
+/// From power-on to the last figure.
+const TIMEOUT: Duration = Duration::from_secs(1200);
+
+/// How often the time of a bare pass `rousr holders --all --json` may take.
+const LIMIT: f64 = 2.0;
+
+/// The rows that are held against each other.
+const BARE: usize = 0;
+const HOLDERS: usize = 1;
+
+/// Time `rousr holders --all` among 1,000 processes, beside a bare pass, lsof and fuser
+///
+/// In one guest, in one run, whose clock counts instructions, so that the figures repeat. Exits with 1
+/// where it takes more than twice the bare pass.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[arg(long, value_enum, default_value_t = Kernel::Trixie)]
+    kernel: Kernel,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the measuring program says.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Figures {
+    processes: usize,
+    mappings: u64,
+    descriptors: usize,
+    bytes: usize,
+    rows: Vec<Row>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Row {
+    name: String,
+    wall: f64,
+    processor: f64,
+    range: [f64; 2],
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    setup::ensure(Need::LAB)?;
+    setup::ensure(Need::TOOLCHAIN)?;
+    let installed = install::build(true)?;
+    install::check_c_library()?;
+    let share = tempfile::tempdir().context("cannot create a temporary folder")?;
+    for (from, name) in [
+        (program::measuring("attribution")?, "attribution"),
+        (program::floor()?, "floor.bpf.o"),
+    ] {
+        fs::copy(&from, share.path().join(name))
+            .with_context(|| format!("cannot copy {}", from.display()))?;
+    }
+    let version = arguments.kernel.version()?.unwrap_or_default();
+    say::line(format!("measuring on Linux {version}"));
+    let guest = Guest {
+        init: Init::Sh,
+        cpus: 1,
+        icount: true,
+        timeout: TIMEOUT,
+        installed,
+        share: Some(share.path().into()),
+        ..Guest::systemd(arguments.kernel)
+    };
+    let command = ["/run/share/attribution", "/run/share/floor.bpf.o"].map(OsString::from);
+    let (ending, output) = guest.run_whole(&command, Vec::new)?;
+    let said = String::from_utf8_lossy(&output);
+    match ending {
+        Ending::Exited(0) => {}
+        Ending::Interrupted => bail!("interrupted"),
+        other => bail!("the measuring program ended with {other:?}:\n{said}"),
+    }
+    let figures: Figures = serde_json::from_slice(&output)
+        .with_context(|| format!("the measuring program said\n{said}"))?;
+    if arguments.json {
+        println!("{said}");
+    } else {
+        println!("Linux {version}\n\n{}", table(&figures));
+    }
+    let ratio = figures.ratio(&figures.rows[HOLDERS]);
+    if ratio > LIMIT {
+        say::line(format!(
+            "error: `rousr holders --all` took {ratio:.2} times the bare pass, more than {LIMIT}"
+        ));
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Figures {
+    /// How often the time of the bare pass a row took.
+    fn ratio(&self, row: &Row) -> f64 {
+        row.wall / self.rows[BARE].wall
+    }
+}
+
+fn table(figures: &Figures) -> String {
+    let Figures {
+        processes,
+        mappings,
+        descriptors,
+        bytes,
+        rows,
+    } = figures;
+    let mut text = format!(
+        "{processes} processes, {mappings} mappings and {descriptors} descriptors of /usr; {bytes} bytes of JSON\n\n\
+         | what | ms | fastest to slowest | processor ms | times the bare pass |\n|---|---|---|---|---|\n"
+    );
+    for row in rows {
+        let Row {
+            name,
+            wall,
+            processor,
+            range: [fastest, slowest],
+        } = row;
+        text.push_str(&format!(
+            "| {name} | {wall:.0} | {fastest:.0} to {slowest:.0} | {processor:.0} | {:.2} |\n",
+            figures.ratio(row)
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bare_pass_is_the_measure() {
+        let row = |name: &str, wall| Row {
+            name: name.to_owned(),
+            wall,
+            processor: wall,
+            range: [wall, wall + 1.0],
+        };
+        let figures = Figures {
+            processes: 1000,
+            mappings: 100_000,
+            descriptors: 2000,
+            bytes: 5,
+            rows: vec![row("bare", 200.0), row("rousr", 300.0)],
+        };
+        let text = table(&figures);
+        assert!(
+            text.contains("| rousr | 300 | 300 to 301 | 300 | 1.50 |\n"),
+            "{text}"
+        );
+    }
+}
