@@ -1,11 +1,17 @@
 //! The table of `rousr holders`: a line for each use, the process on its first.
 
-use std::{collections::HashMap, fmt};
+use std::{collections::HashMap, fmt, rc::Rc};
 
-use crate::agent::holders::{Holders, Kind, ProcessUses, Use};
+use crate::agent::holders::{File, Holders, Kind, ProcessUses, Use};
 
-/// Cells of the columns PID, COMMAND, UNIT, CONTAINER, USE, PATH.
-type Row = [String; 6];
+/// A line. A thousand processes make tens of thousands, so paths are shared and nothing is formatted
+/// twice.
+struct Row {
+    /// Cells of the columns PID, COMMAND, UNIT and CONTAINER, on the first line of a process.
+    process: Option<[String; 4]>,
+    way: String,
+    path: Rc<str>,
+}
 
 /// What a container's identifier is cut to, as its engine's own lists do.
 const SHORT_IDENTIFIER: usize = 12;
@@ -22,30 +28,36 @@ impl Table {
         if processes.is_empty() {
             return Self { rows: Vec::new() };
         }
-        let paths: HashMap<u64, &str> = files
-            .iter()
-            .filter_map(|file| Some((file.inode, file.path.as_deref()?)))
-            .collect();
-        let head = ["PID", "COMMAND", "UNIT", "CONTAINER", "USE", "PATH"];
-        let mut rows = vec![head.map(str::to_owned)];
+        let paths: HashMap<u64, Rc<str>> =
+            files.iter().map(|file| (file.inode, path(file))).collect();
+        let unknown: Rc<str> = Rc::from("");
+        let mut rows = vec![Row {
+            process: Some(["PID", "COMMAND", "UNIT", "CONTAINER"].map(str::to_owned)),
+            way: "USE".to_owned(),
+            path: Rc::from("PATH"),
+        }];
         for process in processes {
-            let mut cells = cells(process);
-            for used in &process.uses {
-                let [pid, command, unit, container] = std::mem::take(&mut cells);
-                rows.push([pid, command, unit, container, way(used), path(used, &paths)]);
-            }
+            let mut cells = Some(cells(process));
+            rows.extend(process.uses.iter().map(|used| Row {
+                process: cells.take(),
+                way: way(used),
+                path: Rc::clone(paths.get(&used.inode).unwrap_or(&unknown)),
+            }));
         }
         Self { rows }
     }
 
-    /// Widths in characters; the last column needs none. A column without a cell is left out.
-    fn widths(&self) -> [usize; 5] {
+    /// Widths in characters of the process's columns. One without a cell is left out.
+    fn widths(&self) -> [usize; 4] {
         std::array::from_fn(|column| {
-            let cells = self.rows.iter().skip(1).map(|row| &row[column]);
-            let widest = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
-            match widest {
-                0 => 0,
-                widest => widest.max(self.rows[0][column].len()),
+            let mut cells = self
+                .rows
+                .iter()
+                .filter_map(|row| Some(&row.process.as_ref()?[column]));
+            let head = cells.next().map_or(0, String::len);
+            match cells.map(|cell| cell.chars().count()).max() {
+                None | Some(0) => 0,
+                Some(widest) => widest.max(head),
             }
         })
     }
@@ -54,17 +66,37 @@ impl Table {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let widths = self.widths();
-        for [pid, cells @ .., path] in &self.rows {
-            write!(f, "{pid:>width$}", width = widths[0])?;
-            for (cell, &width) in cells.iter().zip(&widths[1..]) {
-                if width > 0 {
-                    write!(f, "  {cell:width$}")?;
-                }
+        let widest = self.rows.iter().map(|row| row.way.len()).max().unwrap_or(0);
+        let columns = widths[1..].iter().filter(|&&width| width > 0);
+        let indent = " ".repeat(widths[0] + columns.map(|width| 2 + width).sum::<usize>());
+        let gap = " ".repeat(widest + 2);
+        for Row { process, way, path } in &self.rows {
+            match process {
+                Some(cells) => write_process(f, cells, &widths)?,
+                None => f.write_str(&indent)?,
             }
-            writeln!(f, "  {path}")?;
+            f.write_str("  ")?;
+            f.write_str(way)?;
+            f.write_str(&gap[way.len()..])?;
+            f.write_str(path)?;
+            f.write_str("\n")?;
         }
         Ok(())
     }
+}
+
+fn write_process(
+    f: &mut fmt::Formatter<'_>,
+    [pid, cells @ ..]: &[String; 4],
+    widths: &[usize; 4],
+) -> fmt::Result {
+    write!(f, "{pid:>width$}", width = widths[0])?;
+    for (cell, &width) in cells.iter().zip(&widths[1..]) {
+        if width > 0 {
+            write!(f, "  {cell:width$}")?;
+        }
+    }
+    Ok(())
 }
 
 fn cells(process: &ProcessUses) -> [String; 4] {
@@ -110,10 +142,10 @@ fn numbers(descriptors: &[u32]) -> String {
     numbers.join(",")
 }
 
-fn path(used: &Use, paths: &HashMap<u64, &str>) -> String {
-    match paths.get(&used.inode) {
-        Some(path) => visible(path),
-        None => format!("inode {}", used.inode),
+fn path(file: &File) -> Rc<str> {
+    match &file.path {
+        Some(path) => visible(path).into(),
+        None => format!("inode {}", file.inode).into(),
     }
 }
 
@@ -131,7 +163,7 @@ fn visible(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{agent::holders::File, track::survey::Source};
+    use crate::track::survey::Source;
 
     fn used(kind: Kind, inode: u64) -> Use {
         Use {
@@ -157,15 +189,19 @@ mod tests {
     }
 
     fn table(processes: Vec<ProcessUses>) -> String {
-        let file = |inode, path: &str| File {
+        let file = |inode, path: Option<&str>| File {
             inode,
-            path: Some(path.to_owned()),
+            path: path.map(str::to_owned),
         };
         Table::new(&Holders {
             mount_point: "/usr".to_owned(),
             source: Source::Bpf,
             warnings: Vec::new(),
-            files: vec![file(1, "/usr/bin/sleep"), file(2, "/usr/a\nb")],
+            files: vec![
+                file(1, Some("/usr/bin/sleep")),
+                file(2, Some("/usr/a\nb")),
+                file(42, None),
+            ],
             processes,
         })
         .to_string()
