@@ -99,7 +99,6 @@ impl Kind {
             (Self::Fork | Self::CloseOnExec, _) => 4,
             // At their limit, draws are releases as often as not.
             (Self::LoopDevice, _) => 7,
-
             (Self::Open, _) => 7,
             _ => 5,
         }
