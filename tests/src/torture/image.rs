@@ -87,7 +87,13 @@ fn program(code: &[u8], interpreter: Option<&str>) -> Vec<u8> {
     if interpreter.is_some() {
         header(INTERPRETER, READ, entry + code.len(), name_length, 1);
     }
-    header(LOAD, READ_EXECUTE, 0, length, PAGE);
+    // As an interpreter it must end with a page: Linux 6.1 zeroes what is left of the last one
+    // (`load_elf_interp`), and here it may not write.
+    let end = match interpreter {
+        Some(_) => length.next_multiple_of(PAGE),
+        None => length,
+    };
+    header(LOAD, READ_EXECUTE, 0, end, PAGE);
     image.extend(code);
     image.extend(name.unwrap_or_default());
     image

@@ -296,6 +296,10 @@ fn release(held: Held) -> io::Result<()> {
     match held {
         Held::Files(files) => drop(files),
         Held::Running(mut child) => {
+            if child.try_wait()?.is_some() {
+                // It did not hold its files for as long as it should have.
+                return Err(io::Error::from_raw_os_error(libc::ESRCH));
+            }
             child.kill()?;
             child.wait()?;
         }
