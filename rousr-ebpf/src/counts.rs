@@ -166,6 +166,8 @@ fn tell(inode: Inode, holders: *mut u64) {
         aliases,
         inode_references: i64::from(inode.references()),
         marks: u64::from(inode.has_marks()),
+        // SAFETY: an array's values live as long as the array.
+        sequence: unsafe { (*truth).sequence } + 1,
     };
     // SAFETY: an array's values live as long as the array, and the agent has one thread that opens.
     unsafe { truth.write(told) };

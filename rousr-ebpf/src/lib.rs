@@ -278,6 +278,8 @@ pub struct Truth {
     pub inode_references: i64,
     /// 1 where there are fsnotify marks, which let go when the inode is unlinked.
     pub marks: u64,
+    /// Counts up with each telling, so that an old one is not taken for a new one.
+    pub sequence: u64,
 }
 
 /// Dentries of one inode that are looked at.

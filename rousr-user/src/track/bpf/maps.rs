@@ -16,7 +16,7 @@ pub(super) struct Maps {
     pub(super) table: Array<MapData, Row>,
     pub(super) files: HashMap<MapData, u64, u64>,
     pub(super) losses: Array<MapData, u64>,
-    pub(super) truth: Array<MapData, [u64; 8]>,
+    pub(super) truth: Array<MapData, [u64; 9]>,
     pub(super) grace: ArrayOfMaps<MapData, Array<MapData, u64>>,
 }
 
@@ -90,11 +90,6 @@ impl Maps {
             // An entry that is gone is what we want.
             let _ = self.files.remove(&file);
         }
-    }
-
-    /// Forgets what the programs told last.
-    pub(super) fn clear_truth(&mut self) -> Result<(), MapError> {
-        self.truth.set(0, [0; 8], 0)
     }
 
     /// What the programs told when this process opened a watched inode last.

@@ -50,6 +50,7 @@ mod tests {
         aliases: 1,
         inode_references: 1,
         marks: 0,
+        sequence: 1,
     };
 
     #[test]
