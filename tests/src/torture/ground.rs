@@ -36,6 +36,11 @@ pub(super) fn prepare(options: &Options) -> Result<()> {
             "systemd-udevd",
         ],
     )?;
+    // The kernel has a line for each window and each swap area.
+    let folder = "/run/systemd/journald.conf.d";
+    fs::create_dir_all(folder).context(folder)?;
+    fs::write(format!("{folder}/torture.conf"), "[Journal]\nReadKMsg=no\n").context(folder)?;
+    command("systemctl", &["restart", "systemd-journald"])?;
     // Loop devices, overlays and swap areas wait for grace periods of RCU.
     fs::write("/sys/kernel/rcu_expedited", "1").context("/sys/kernel/rcu_expedited")?;
     swap().context("cannot make a swap area")?;

@@ -91,7 +91,7 @@ impl Kind {
     /// Its share of the operations of a phase, relative to the others'.
     pub(super) fn weight(self, phase: Phase) -> u32 {
         match (self, phase) {
-            (Self::Swap, Phase::Blocked) => 13,
+            (Self::Swap, Phase::Blocked) => 11,
             (Self::Swap, _) => 0,
             (kind, Phase::Upgrade) if kind.needs_hold() => 0,
             (Self::Overlay, _) => 6,
@@ -99,6 +99,7 @@ impl Kind {
             (Self::Fork | Self::CloseOnExec, _) => 4,
             // At their limit, draws are releases as often as not.
             (Self::LoopDevice, _) => 7,
+            (Self::Program | Self::Interpreter, _) => 6,
             (Self::Open, _) => 7,
             _ => 5,
         }
