@@ -24,9 +24,9 @@ use super::{
 };
 use crate::is_sealed;
 
-/// How long wrong counts and stale holds may last once all is quiet: io_uring of 6.1 keeps a removed
-/// file for up to a second.
-const GRACE: Duration = Duration::from_secs(4);
+/// How long wrong counts and stale holds may last once all is quiet: the agent has events left to
+/// deal with, and io_uring of 6.1 keeps a removed file for up to a second.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Without a wanted number of deaths, the agent dies once in as many rounds.
 const ROUNDS_A_DEATH: u32 = 4;
