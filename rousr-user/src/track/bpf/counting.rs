@@ -149,7 +149,10 @@ impl Counting {
         if !self.programs.is_attached() {
             return None;
         }
-        Some(self.told(address).map_or(1, |truth| truth::references(&truth)))
+        Some(
+            self.told(address)
+                .map_or(1, |truth| truth::references(&truth)),
+        )
     }
 
     /// Every count beside the kernel's.

@@ -18,7 +18,11 @@ mod truth;
 mod unavailable;
 mod visits;
 
-use std::{collections::{BTreeMap, HashSet}, future, mem, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    future, mem,
+    time::Duration,
+};
 
 use aya::maps::{MapData, RingBuf};
 use rousr_ebpf::{Loss, Reason, Release as Record};
