@@ -92,7 +92,7 @@ fn take_off(file: File, inode: u64, holders: *mut u64) -> bool {
         return before != 1;
     }
     // The agent's own files are never counted.
-    if !is_agent(Task::current()) {
+    if counts() && !is_agent(Task::current()) {
         send(inode, Reason::Uncounted);
     }
     false
@@ -123,6 +123,12 @@ pub(crate) fn is_agent(task: Task) -> bool {
         return false;
     };
     u64::from(task.group()) == agent.group && task.started() / TICK == agent.started
+}
+
+/// Whether every birth is counted by now.
+#[inline(always)]
+fn counts() -> bool {
+    AGENT.get(0).is_some_and(|agent| agent.counts != 0)
 }
 
 #[inline(always)]

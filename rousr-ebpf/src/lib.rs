@@ -251,6 +251,9 @@ pub struct Agent {
     /// When it started, in units of 1/100 s since boot as in field 22 of /proc/PID/stat: the
     /// number alone may be another process's by now.
     pub started: u64,
+    /// 1 while both programs are attached. Until then each file that comes and goes is one that was
+    /// never counted; none of them need be told, since every hold is looked at afterwards.
+    pub counts: u64,
 }
 
 /// What the kernel itself knows about a watched inode, written when the agent opens it. The

@@ -76,6 +76,7 @@ impl Counting {
             self.programs
                 .attach()
                 .map_err(failed("attach the BPF programs"))?;
+            self.maps.agent.tell(true).map_err(entering)?;
         }
         self.count_open_files()?;
         self.correct(kept)?;
@@ -101,6 +102,7 @@ impl Counting {
         }
         let is_littered = std::mem::take(&mut self.is_littered);
         if self.inodes.is_empty() {
+            self.maps.agent.tell(false).map_err(entering)?;
             self.programs.detach();
         } else if is_littered {
             self.begin_anew()?;

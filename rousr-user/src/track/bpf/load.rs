@@ -14,7 +14,7 @@ use super::{
     OBJECT,
     filter::Filter,
     hooks::Hooks,
-    maps::Maps,
+    maps::{Maps, OwnProcess},
     offsets::{self, KERNEL_BTF},
     pins::Pins,
     programs::Programs,
@@ -68,11 +68,14 @@ pub(super) fn load(settings: Settings) -> Result<Loaded, Unavailable> {
         .map_max_entries(names::RELEASES, settings.ring_bytes)
         .load(OBJECT)?;
     forward_log(&mut ebpf, log_level);
-    let mut agent: Array<MapData, [u64; 2]> = Array::try_from(take(&mut ebpf, names::AGENT)?)?;
-    let own = own_process().map_err(Unavailable::OwnProcess)?;
-    agent.set(0, [own.group, own.started], 0)?;
+    let mut agent = OwnProcess::new(
+        Array::try_from(take(&mut ebpf, names::AGENT)?)?,
+        own_process().map_err(Unavailable::OwnProcess)?,
+    );
+    agent.tell(false)?;
     Ok(Loaded {
         maps: Maps {
+            agent,
             watched: HashMap::try_from(take(&mut ebpf, names::WATCHED)?)?,
             filter: Filter::new(Array::try_from(take(&mut ebpf, names::FILTER)?)?),
             superblock: Array::try_from(take(&mut ebpf, names::SUPERBLOCK)?)?,
@@ -92,6 +95,7 @@ fn own_process() -> io::Result<Agent> {
     Ok(Agent {
         group: u64::from(process.pid),
         started: process.started,
+        counts: 0,
     })
 }
 

@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 
 use aya::maps::{Array, ArrayOfMaps, HashMap, MapData, MapError};
-use rousr_ebpf::{Loss, OVERFLOW_ROW, Row, TABLE_ROWS, Truth};
+use rousr_ebpf::{Agent, Loss, OVERFLOW_ROW, Row, TABLE_ROWS, Truth};
 use zerocopy::transmute;
 
 use super::filter::Filter;
 
 /// The maps that the programs count in.
 pub(super) struct Maps {
+    pub(super) agent: OwnProcess,
     pub(super) watched: HashMap<MapData, u64, u64>,
     pub(super) filter: Filter,
     pub(super) superblock: Array<MapData, u64>,
@@ -18,6 +19,24 @@ pub(super) struct Maps {
     pub(super) losses: Array<MapData, u64>,
     pub(super) truth: Array<MapData, [u64; 9]>,
     pub(super) grace: ArrayOfMaps<MapData, Array<MapData, u64>>,
+}
+
+/// What the programs know of this process.
+pub(super) struct OwnProcess {
+    map: Array<MapData, [u64; 3]>,
+    agent: Agent,
+}
+
+impl OwnProcess {
+    pub(super) fn new(map: Array<MapData, [u64; 3]>, agent: Agent) -> Self {
+        Self { map, agent }
+    }
+
+    /// Tells who the agent is, and whether both programs are attached.
+    pub(super) fn tell(&mut self, counts: bool) -> Result<(), MapError> {
+        let Agent { group, started, .. } = self.agent;
+        self.map.set(0, [group, started, u64::from(counts)], 0)
+    }
 }
 
 impl Maps {
