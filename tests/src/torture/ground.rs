@@ -41,11 +41,23 @@ pub(super) fn prepare(options: &Options) -> Result<()> {
     fs::create_dir_all(folder).context(folder)?;
     fs::write(format!("{folder}/torture.conf"), "[Journal]\nReadKMsg=no\n").context(folder)?;
     command("systemctl", &["restart", "systemd-journald"])?;
-    // Loop devices, overlays and swap areas wait for grace periods of RCU.
-    fs::write("/sys/kernel/rcu_expedited", "1").context("/sys/kernel/rcu_expedited")?;
+    hurry()?;
     swap().context("cannot make a swap area")?;
     let ring = (options.mode == Mode::Overflow).then_some(SMALL_RING);
     agent::start(ring)
+}
+
+/// Loop devices, overlays and swap areas wait for grace periods of RCU, swap areas one after another.
+fn hurry() -> Result<()> {
+    const KNOBS: [(&str, &str); 3] = [
+        ("/sys/kernel/rcu_expedited", "1"),
+        ("/sys/module/rcutree/parameters/jiffies_till_first_fqs", "0"),
+        ("/sys/module/rcutree/parameters/jiffies_till_next_fqs", "1"),
+    ];
+    for (knob, value) in KNOBS {
+        fs::write(knob, value).with_context(|| format!("cannot write {knob}"))?;
+    }
+    Ok(())
 }
 
 fn swap() -> Result<()> {
