@@ -144,7 +144,7 @@ pub(crate) fn short() -> Result<Vec<Run>> {
     let deaths = Plan {
         kernel: Kernel::Backports,
         preempt: Preempt::Full,
-        kills: Some(4),
+        kills: Some(3),
         seconds: 60,
         seed: 8,
         ..plan
