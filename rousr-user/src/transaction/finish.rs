@@ -102,7 +102,8 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         tracker: &impl Tracker,
         warnings: &mut Vec<String>,
     ) -> HashMap<u64, u64> {
-        if tracker.health().missing.is_none() {
+        // A tracker's own pins would be seen there, too.
+        if tracker.health().tracker != "none" {
             return HashMap::new();
         }
         let used = self.in_use().unwrap_or_else(|error| {
