@@ -1,6 +1,6 @@
 //! After dpkg has run: settle the holds, and seal.
 
-use std::{collections::HashMap, os::fd::AsFd as _, time::SystemTime};
+use std::{os::fd::AsFd as _, time::SystemTime};
 
 use super::{Error, Keeper, Outcome, Record as Transaction};
 use crate::{
@@ -54,14 +54,12 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         self.watch(tracker, warnings)?;
         let (entries, damage) = self.ledger.load();
         warnings.extend(damage.iter().map(ToString::to_string));
-        let seen = self.seen_by_procfs(tracker, warnings);
         let (settled, level) = self.seal.window(|root| {
             let Some(store) = self.store(root)? else {
                 return Ok::<_, Error>(Settled::default());
             };
             let truth = Truth::new(&self.leases, &*tracker);
-            let count = |inode: u64| tracker.holders(inode).or_else(|| seen.get(&inode).copied());
-            let settled = store.settle(&entries, &truth, count)?;
+            let settled = store.settle(&entries, &truth, |inode| tracker.holders(inode))?;
             // A pin of an inode without a name would keep the superblock from being sealed.
             for hold in settled.dropped.iter().chain(&settled.reaped) {
                 tracker.unwatch(hold.inode);
@@ -93,24 +91,6 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         }
         self.annotate(&records, warnings);
         Ok(settled)
-    }
-
-    /// Where no exact tracker knows of O_PATH, which no lease sees either: the inodes that /proc shows in
-    /// use, each as if by one holder.
-    fn seen_by_procfs(
-        &self,
-        tracker: &impl Tracker,
-        warnings: &mut Vec<String>,
-    ) -> HashMap<u64, u64> {
-        // A tracker's own pins would be seen there, too.
-        if tracker.health().tracker != "none" {
-            return HashMap::new();
-        }
-        let used = self.in_use().unwrap_or_else(|error| {
-            warnings.push(error.to_string());
-            HashMap::new()
-        });
-        used.into_keys().map(|inode| (inode, 1)).collect()
     }
 
     /// Watches the holds whose inode has no other name; one that has is of no interest.
