@@ -1,6 +1,7 @@
 //! The daemon: one event loop that is told of releases and asked by hooks.
 
 pub mod client;
+pub mod errand;
 mod event_loop;
 pub mod holders;
 pub mod metrics;
@@ -10,7 +11,7 @@ mod server;
 pub mod status;
 pub mod verification;
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use anyhow::Context as _;
 use sd_notify::NotifyState;
@@ -23,7 +24,7 @@ use crate::{
     hold::Lock,
     track::{
         Tracker, Untracked,
-        bpf::{self, BpfTracker},
+        bpf::{self, BpfTracker, RING_BYTES},
         fanotify::FanotifyTracker,
     },
     transaction::HostKeeper,
@@ -33,6 +34,9 @@ use metrics::Metrics;
 
 /// Held for as long as the agent lives, so that there is one.
 const AGENT_LOCK: &str = "/run/rousr/agent.lock";
+
+/// How long an agent that starts waits for a hook that does the work of one.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Calls that wait for the event loop.
 const QUEUE: usize = 16;
@@ -44,10 +48,10 @@ const QUEUE: usize = 16;
 ///
 /// Fails where another agent is running, or the sockets cannot be made.
 pub async fn run(keeper: HostKeeper, ring_bytes: u32) -> anyhow::Result<()> {
-    let _only = only_agent()?;
+    let _only = only_agent(PATIENCE)?;
     let settings = bpf::Settings {
-        device: keeper.volume().device.encoded(),
         ring_bytes,
+        ..settings(&keeper)
     };
     let no_bpf = match BpfTracker::load(settings) {
         Ok(tracker) => return serve(keeper, tracker).await,
@@ -73,13 +77,20 @@ pub async fn run(keeper: HostKeeper, ring_bytes: u32) -> anyhow::Result<()> {
 ///
 /// Fails where an agent is running, which would go on counting.
 pub fn detach_all() -> anyhow::Result<bool> {
-    let _only = only_agent()?;
+    let _only = only_agent(PATIENCE)?;
     let layouts = bpf::detach_all().context("cannot remove the pins below /sys/fs/bpf/rousr")?;
     Ok(layouts > 0)
 }
 
-fn only_agent() -> anyhow::Result<Lock> {
-    Lock::try_acquire(Path::new(AGENT_LOCK)).context("is another agent running?")
+fn only_agent(patience: Duration) -> anyhow::Result<Lock> {
+    Lock::acquire_timeout(Path::new(AGENT_LOCK), patience).context("is another agent running?")
+}
+
+fn settings(keeper: &HostKeeper) -> bpf::Settings {
+    bpf::Settings {
+        device: keeper.volume().device.encoded(),
+        ring_bytes: RING_BYTES,
+    }
 }
 
 async fn serve(keeper: HostKeeper, tracker: impl Tracker) -> anyhow::Result<()> {

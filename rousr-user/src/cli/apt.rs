@@ -3,18 +3,14 @@
 //! The agent does the work; where it does not run or fails, the same steps run here. Whatever goes
 //! wrong is a warning, with one exception: where /usr stays read-only, apt must not start dpkg.
 
-use std::{env, path::Path, process::ExitCode};
+use std::{env, process::ExitCode};
 
 use clap::Subcommand;
 
 use crate::{
-    agent::{
-        client::{self, ClientError},
-        protocol::{Reply, Request, SOCKET},
-    },
+    agent::errand::{self, Step},
     dpkg::environment::{Environment, OptOut},
     seal::Level,
-    track::Untracked,
     transaction::{HostKeeper, Outcome, Places},
 };
 
@@ -48,46 +44,12 @@ pub(super) fn run(hook: Hook) -> anyhow::Result<ExitCode> {
 }
 
 fn step(hook: Hook, environment: &Environment) -> anyhow::Result<Outcome> {
-    let (request, stream) = match hook {
-        Hook::PreInvoke => (Request::Begin, Vec::new()),
-        Hook::PreInstallPkgs => {
-            let stream = environment.read_stream()?;
-            (
-                Request::Preserve {
-                    length: stream.len() as u64,
-                },
-                stream,
-            )
-        }
-        Hook::PostInvoke => (Request::Finish, Vec::new()),
+    let step = match hook {
+        Hook::PreInvoke => Step::Begin,
+        Hook::PreInstallPkgs => Step::Preserve(environment.read_stream()?),
+        Hook::PostInvoke => Step::Finish,
     };
-    match client::call(Path::new(SOCKET), request, &stream) {
-        Ok(Reply::Done(outcome)) => return Ok(outcome),
-        Ok(Reply::Error(error)) => anyhow::bail!(error),
-        Ok(Reply::Status(_) | Reply::Verified(_) | Reply::Holders(_)) => {
-            warn("the agent answered another question; doing its work here");
-        }
-        Err(ClientError::NotRunning) => {}
-        Err(error) => warn(&format!("{error}; doing its work here")),
-    }
-    let keeper = HostKeeper::open(Places::default())?;
-    match hook {
-        Hook::PreInvoke => Ok(keeper.begin()?),
-        Hook::PreInstallPkgs => Ok(keeper.preserve(&stream)?),
-        Hook::PostInvoke => finish_without_agent(&keeper),
-    }
-}
-
-/// An agent that starts meanwhile can have seen the transaction open, and would wait for an end that it
-/// is never told: one that listens now gets it told. One that does not yet will see no transaction.
-fn finish_without_agent(keeper: &HostKeeper) -> anyhow::Result<Outcome> {
-    let outcome = keeper.finish(&mut Untracked::new("no agent"))?;
-    Ok(
-        match client::call(Path::new(SOCKET), Request::Finish, b"") {
-            Ok(Reply::Done(outcome)) => outcome,
-            _ => outcome,
-        },
-    )
+    errand::run(&step, warn)
 }
 
 /// A failed hook stops apt only where dpkg would meet a read-only /usr.

@@ -99,22 +99,19 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         let Some(store) = self.store(mount.as_fd())? else {
             return Ok(());
         };
-        let alone: Vec<u64> = store
-            .list()?
-            .holds
-            .iter()
-            .filter(|hold| hold.stat.links == 1)
-            .map(|hold| hold.inode)
-            .collect();
-        let pins: Vec<Pin> = alone
-            .iter()
-            .filter_map(|&inode| {
-                Some(Pin {
-                    inode,
-                    file: store.pin(inode).ok()?,
-                })
-            })
-            .collect();
+        let mut pins = Vec::new();
+        for hold in store.list()?.holds {
+            if hold.stat.links > 1 {
+                continue;
+            }
+            match store.pin(hold.inode) {
+                Ok(file) => pins.push(Pin {
+                    inode: hold.inode,
+                    file,
+                }),
+                Err(error) => warnings.push(error.to_string()),
+            }
+        }
         if let Err(error) = tracker.watch(pins) {
             // The lease still tells whether they may go, at the next transaction.
             warnings.push(error.to_string());
