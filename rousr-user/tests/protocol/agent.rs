@@ -26,9 +26,16 @@ impl Protocol {
             Work::EndWait | Work::EndStart if state.cpus.iter().any(|cpu| cpu.awaited) => {}
             _ => steps.push(Step::Agent(at)),
         }
-        if state.left.kills > 0 && !matches!(at, Work::Replace | Work::Leave(_)) {
+        if self.can_be_killed(state) {
             steps.push(Step::Kill);
         }
+    }
+
+    fn can_be_killed(&self, state: &State) -> bool {
+        let at = state.agent.at;
+        state.left.kills > 0
+            && !matches!(at, Work::Replace | Work::Leave(_))
+            && self.bounds.killed_at.is_none_or(|work| work == at)
     }
 
     fn waiting_steps(&self, state: &State, steps: &mut Vec<Step>) {
@@ -106,6 +113,7 @@ impl Protocol {
 
     pub(crate) fn start(&self, state: &mut State) {
         state.agent.generation = 1;
+        state.counts = false;
         state.agent.losses_seen = state.losses;
         state.agent.misses_seen = state.misses;
         if !self.keeps(Rule::OldDroppedLast) {
@@ -115,7 +123,7 @@ impl Protocol {
             Work::BeginStart
         } else {
             state.watched = [None; INODES];
-            Work::DetachBirths
+            Work::Withdraw
         };
     }
 
@@ -158,6 +166,7 @@ impl Protocol {
                 state.births = own(state);
                 self.attached(state)
             }
+            Work::Announce => self.announce(state),
             Work::Visit(slot) => self.visit(state, slot),
             Work::Leave(slot) => self.leave(state, slot),
             Work::Compare(inode) => self.compare(state, inode),
@@ -175,6 +184,10 @@ impl Protocol {
                 Work::Unlink(inode)
             }
             Work::Unlink(inode) => Self::unlink(state, inode),
+            Work::Withdraw => {
+                state.counts = false;
+                Work::DetachBirths
+            }
             Work::DetachBirths => {
                 state.births = 0;
                 Work::DetachDeaths
@@ -185,6 +198,15 @@ impl Protocol {
             }
             Work::Wait | Work::Dead | Work::Done => unreachable!("the agent does nothing here"),
         };
+    }
+
+    fn announce(&self, state: &mut State) -> Work {
+        state.counts = true;
+        if self.keeps(Rule::ToldOnceAttached) {
+            self.attached(state)
+        } else {
+            Work::Wait
+        }
     }
 
     fn read_losses(&self, state: &mut State) -> Work {
@@ -219,7 +241,7 @@ pub(crate) fn forget(state: &mut State, inode: Inode) -> Work {
     state.agent.littered |= state.watched[usize::from(inode)] != Some(0);
     crate::watch::remove(state, inode);
     if state.watched == [None; INODES] {
-        Work::DetachBirths
+        Work::Withdraw
     } else {
         Work::Look(inode)
     }

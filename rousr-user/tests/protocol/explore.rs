@@ -1,8 +1,11 @@
 //! The protocol as a model that stateright explores, and what must hold in it.
 
+use std::env;
+
 use stateright::{Checker, CheckerBuilder, HasDiscoveries, Model, Path, Property};
 
 use crate::{
+    chance::Chance,
     rules::Protocol,
     state::{Agent, CPUS, Cpu, Fault, File, INODES, News, SLOTS, Stage, State, Work},
     step::Step,
@@ -16,6 +19,13 @@ pub(crate) const BELOW: &str = "no count goes below zero";
 pub(crate) const STALE: &str = "no dead file is entered when all is quiet";
 pub(crate) const CLEAN: &str = "nothing is attached at the end";
 pub(crate) const REACHED: &str = "all holds can go";
+
+/// Set in the environment, it lets [`Protocol::holds_on_walks`] visit every state.
+const EVERY_STATE: &str = "ROUSR_EVERY_STATE";
+/// States on the random walks of one exploration.
+const WALKED: usize = 50_000;
+/// Where the walks begin to differ from those of another number: a run is like the last one.
+const SEED: u64 = 1;
 
 impl Model for Protocol {
     type State = State;
@@ -34,6 +44,7 @@ impl Model for Protocol {
             misses: 0,
             births: 0,
             deaths: 0,
+            counts: false,
             cpus: [Cpu::default(); CPUS],
             agent: Agent {
                 at: Work::Replace,
@@ -120,12 +131,17 @@ impl Protocol {
 
     /// Explores every interleaving: all properties hold.
     pub(crate) fn holds(self) {
-        let checker = self.checker().spawn_bfs().join();
-        println!("{} states", checker.unique_state_count());
-        checker.assert_any_discovery(REACHED);
-        for (property, path) in checker.discoveries() {
-            assert!(property == REACHED, "violated: {property}\n{}", tell(path));
+        hold(&self.checker().spawn_bfs().join());
+    }
+
+    /// Walks at random from the beginning to the end, again and again, where there are millions of
+    /// states; all properties hold.
+    pub(crate) fn holds_on_walks(self) {
+        if env::var_os(EVERY_STATE).is_some() {
+            return self.holds();
         }
+        let walks = self.checker().target_state_count(WALKED);
+        hold(&walks.spawn_simulation(SEED, Chance).join());
     }
 
     /// Finds a shortest way to violate the property, or nearly so, and tells it.
@@ -141,6 +157,14 @@ impl Protocol {
     fn until(self, property: &'static str) -> CheckerBuilder<Self> {
         self.checker()
             .finish_when(HasDiscoveries::AnyOf([property].into()))
+    }
+}
+
+fn hold(checker: &impl Checker<Protocol>) {
+    println!("{} states", checker.unique_state_count());
+    checker.assert_any_discovery(REACHED);
+    for (property, path) in checker.discoveries() {
+        assert!(property == REACHED, "violated: {property}\n{}", tell(path));
     }
 }
 

@@ -11,11 +11,7 @@ impl Protocol {
     /// references.
     pub(crate) fn look(&self, state: &mut State, inode: Inode) -> Work {
         if inode == self.bounds.inodes {
-            return if state.agent.littered && self.keeps(Rule::PurgeOnlyUnwatched) {
-                self.begin_anew(state)
-            } else {
-                Work::Wait
-            };
+            return self.looked(state);
         }
         let index = usize::from(inode);
         let asked = std::mem::take(&mut state.agent.todo[index]);
@@ -33,6 +29,17 @@ impl Protocol {
             Work::Lease(inode)
         } else {
             Work::Explain(inode)
+        }
+    }
+
+    fn looked(&self, state: &mut State) -> Work {
+        if state.agent.littered && self.keeps(Rule::PurgeOnlyUnwatched) {
+            return self.begin_anew(state);
+        }
+        if state.counts {
+            Work::Wait
+        } else {
+            Work::Announce
         }
     }
 

@@ -2,6 +2,7 @@
 //! detach, and an agent that is killed and started anew.
 
 mod agent;
+mod chance;
 mod explore;
 mod flaws;
 mod holds;

@@ -26,7 +26,11 @@ impl Protocol {
         match at {
             Death::Check => self.check_steps(state, cpu, steps),
             Death::Subtract(pointer) => reach(state, cpu, pointer, steps),
-            Death::Remove(_) | Death::Send(..) | Death::Lose | Death::Wake => {
+            Death::Remove(_)
+            | Death::Uncounted(_)
+            | Death::Send(..)
+            | Death::Lose
+            | Death::Wake => {
                 steps.push(Step::Program(cpu, state.cpus[cpu].at, Luck::Good));
             }
         }
@@ -111,6 +115,7 @@ impl Protocol {
         match at {
             Death::Check => self.check_death(state, slot),
             Death::Remove(pointer) => self.remove(state, cpu, slot, pointer),
+            Death::Uncounted(inode) => self.uncounted(state, inode),
             Death::Subtract(pointer) => self.subtract(state, pointer, luck),
             Death::Send(inode, news) => (!self.send(state, inode, news)).then_some(Death::Lose),
             Death::Lose => {
@@ -148,13 +153,16 @@ impl Protocol {
         if !self.keeps(Rule::OnlyFoundTakenOff) {
             return Some(Death::Subtract(pointer));
         }
+        Some(Death::Uncounted(pointer.inode))
+    }
+
+    fn uncounted(&self, state: &State, inode: Inode) -> Option<Death> {
         let news = if self.keeps(Rule::UncountedDoubted) {
             News::Doubtful
         } else {
             News::Counted
         };
-        self.keeps(Rule::UncountedDeathTold)
-            .then_some(Death::Send(pointer.inode, news))
+        (state.counts && self.keeps(Rule::UncountedDeathTold)).then_some(Death::Send(inode, news))
     }
 
     fn subtract(&self, state: &mut State, pointer: Pointer, luck: Luck) -> Option<Death> {

@@ -1,6 +1,6 @@
 //! The rules the protocol rests on, and the bounds of one exploration.
 
-use crate::state::{INODES, Inode, Left};
+use crate::state::{INODES, Inode, Left, Work};
 
 /// A rule that a test can break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub(crate) enum Rule {
     OnlyFoundTakenOff,
     /// The death of a file that was not counted wakes the agent.
     UncountedDeathTold,
+    /// From the attach on, and not only after the look that follows.
+    ToldOnceAttached,
     /// And makes a count above zero doubtful.
     UncountedDoubted,
     /// A death also tells when the kernel's own counter is zero.
@@ -64,6 +66,8 @@ pub(crate) struct Bounds {
     pub(crate) inodes: Inode,
     /// Records the ring has room for.
     pub(crate) ring: u8,
+    /// The agent is killed before this step only, if there is one.
+    pub(crate) killed_at: Option<Work>,
     /// How often what may happen.
     pub(crate) left: Left,
 }
@@ -73,6 +77,7 @@ impl Bounds {
     pub(crate) const CALM: Self = Self {
         inodes: 1,
         ring: 2,
+        killed_at: None,
         left: Left {
             opens: 2,
             path_opens: 0,
@@ -127,6 +132,11 @@ impl Bounds {
     pub(crate) const fn kills(mut self, times: u8) -> Self {
         self.left.kills = times;
         self
+    }
+
+    pub(crate) const fn killed_at(mut self, work: Work) -> Self {
+        self.killed_at = Some(work);
+        self.kills(1)
     }
 
     pub(crate) const fn unwatching(mut self, times: u8) -> Self {

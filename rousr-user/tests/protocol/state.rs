@@ -37,6 +37,8 @@ pub(crate) struct State {
     pub(crate) births: u8,
     /// Attached programs for deaths.
     pub(crate) deaths: u8,
+    /// The map `AGENT`: whether both programs are attached.
+    pub(crate) counts: bool,
     pub(crate) cpus: [Cpu; CPUS],
     pub(crate) agent: Agent,
     /// Holds that are gone.
@@ -125,6 +127,8 @@ pub(crate) enum Birth {
 pub(crate) enum Death {
     Check,
     Remove(Pointer),
+    /// The file was not entered.
+    Uncounted(Inode),
     Subtract(Pointer),
     Send(Inode, News),
     Lose,
@@ -200,6 +204,8 @@ pub(crate) enum Work {
     PinDeaths,
     AttachBirths,
     PinBirths,
+    /// Tells the programs that both are attached.
+    Announce,
     Visit(Slot),
     Leave(Slot),
     Compare(Inode),
@@ -213,6 +219,8 @@ pub(crate) enum Work {
     /// It is not.
     Granted(Inode),
     Unlink(Inode),
+    /// Tells the programs that they are about to be detached.
+    Withdraw,
     DetachBirths,
     DetachDeaths,
     Wait,

@@ -118,6 +118,7 @@ impl fmt::Display for Death {
         f.write_str(match self {
             Self::Check => "reads WATCHED",
             Self::Remove(_) => "leaves FILES",
+            Self::Uncounted(_) => "was not counted, reads AGENT",
             Self::Subtract(_) => "is taken off",
             Self::Send(..) => "sends a record",
             Self::Lose => "the ring was full: counts a loss",

@@ -113,6 +113,7 @@ impl Protocol {
         let births = state.births & own(state) != 0;
         let deaths = state.deaths & own(state) != 0;
         match (births, deaths) {
+            (true, true) if !state.counts && self.keeps(Rule::ToldOnceAttached) => Work::Announce,
             (true, true) if !self.keeps(Rule::SeedAfterAttach) => self.seeded(state),
             (true, true) if state.agent.generation > 0 && !self.keeps(Rule::SeedAfterStart) => {
                 self.seeded(state)
