@@ -13,8 +13,7 @@ use super::*;
 
 #[tokio::test]
 async fn a_duplicate_keeps_a_file_open() {
-    let sandbox = Sandbox::new();
-    let Some(mut tracker) = sandbox.tracker() else {
+    let Some((sandbox, mut tracker)) = Sandbox::tracked() else {
         return;
     };
     let (path, _) = sandbox.file("file");
@@ -30,8 +29,7 @@ async fn a_duplicate_keeps_a_file_open() {
 
 #[tokio::test]
 async fn each_open_file_is_told_of_and_the_lease_knows_the_last() {
-    let sandbox = Sandbox::new();
-    let Some(mut tracker) = sandbox.tracker() else {
+    let Some((sandbox, mut tracker)) = Sandbox::tracked() else {
         return;
     };
     let (path, inode) = sandbox.file("file");
@@ -50,8 +48,7 @@ async fn each_open_file_is_told_of_and_the_lease_knows_the_last() {
 
 #[tokio::test]
 async fn a_writer_is_told_of_too() {
-    let sandbox = Sandbox::new();
-    let Some(mut tracker) = sandbox.tracker() else {
+    let Some((sandbox, mut tracker)) = Sandbox::tracked() else {
         return;
     };
     let (path, _) = sandbox.file("file");
@@ -64,8 +61,7 @@ async fn a_writer_is_told_of_too() {
 
 #[tokio::test]
 async fn an_open_through_another_link_is_told_of() {
-    let sandbox = Sandbox::new();
-    let Some(mut tracker) = sandbox.tracker() else {
+    let Some((sandbox, mut tracker)) = Sandbox::tracked() else {
         return;
     };
     let (path, _) = sandbox.file("file");
@@ -84,8 +80,7 @@ async fn a_mapping_outlives_its_descriptor() {
     let program = Path::new("/bin/sleep");
     let library = mapped_library();
     for (file, source) in [("program", program), ("library", &library)] {
-        let sandbox = Sandbox::new();
-        let Some(mut tracker) = sandbox.tracker() else {
+        let Some((sandbox, mut tracker)) = Sandbox::tracked() else {
             return;
         };
         let path = sandbox.path(file);
@@ -110,8 +105,7 @@ async fn a_mapping_outlives_its_descriptor() {
 
 #[tokio::test]
 async fn a_message_in_flight_keeps_a_file_open() {
-    let sandbox = Sandbox::new();
-    let Some(mut tracker) = sandbox.detached_tracker(Limits::System) else {
+    let Some((sandbox, mut tracker)) = Sandbox::tracked_by_nobody() else {
         return;
     };
     let (path, _) = sandbox.file("file");
@@ -126,8 +120,7 @@ async fn a_message_in_flight_keeps_a_file_open() {
 
 #[tokio::test]
 async fn an_inode_that_is_forgotten_is_not_told_of() {
-    let sandbox = Sandbox::new();
-    let Some(mut tracker) = sandbox.tracker() else {
+    let Some((sandbox, mut tracker)) = Sandbox::tracked() else {
         return;
     };
     let [(path, number), (other, _)] = ["file", "other"].map(|name| sandbox.file(name));
@@ -152,8 +145,7 @@ async fn an_inode_that_is_forgotten_is_not_told_of() {
 
 #[tokio::test]
 async fn a_full_queue_is_told_as_a_loss() {
-    let sandbox = Sandbox::new();
-    let Some(mut tracker) = sandbox.detached_tracker(Limits::System) else {
+    let Some((sandbox, mut tracker)) = Sandbox::tracked_by_nobody() else {
         return;
     };
     let queue = fs::read_to_string("/proc/sys/fs/fanotify/max_queued_events")
@@ -176,7 +168,7 @@ async fn a_full_queue_is_told_as_a_loss() {
 
 #[tokio::test]
 async fn a_volume_that_cannot_be_marked_is_named() {
-    let Some(_) = Sandbox::new().tracker() else {
+    let Some(_) = Sandbox::tracked() else {
         return;
     };
     let error = FanotifyTracker::open(Path::new("/nowhere"), "a test").expect_err("is missing");
@@ -185,7 +177,7 @@ async fn a_volume_that_cannot_be_marked_is_named() {
 
 #[tokio::test]
 async fn it_says_what_it_does_not_see() {
-    let Some(tracker) = Sandbox::new().tracker() else {
+    let Some((_, tracker)) = Sandbox::tracked() else {
         return;
     };
     let health = tracker.health();

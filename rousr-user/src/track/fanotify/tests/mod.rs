@@ -54,18 +54,20 @@ impl Sandbox {
         (path, inode)
     }
 
-    /// As the agent makes it; `None` where this kernel does not allow it.
-    fn tracker(&self) -> Option<FanotifyTracker> {
-        allowed(FanotifyTracker::open(self.directory.path(), "a test"))
+    /// With a tracker as the agent makes it; `None` where this kernel does not allow it.
+    fn tracked() -> Option<(Self, FanotifyTracker)> {
+        let sandbox = Self::new();
+        let tracker = FanotifyTracker::open(sandbox.directory.path(), "a test");
+        Some((sandbox, allowed(tracker)?))
     }
 
-    /// A tracker to which this process is like any other.
-    fn detached_tracker(&self, limits: Limits) -> Option<FanotifyTracker> {
+    /// With a tracker to which this process is like any other.
+    fn tracked_by_nobody() -> Option<(Self, FanotifyTracker)> {
         let nobody = 0;
-        let tracker = Group::new(limits)
+        let tracker = Group::new(Limits::System)
             .map_err(Unavailable::Refused)
             .and_then(|group| FanotifyTracker::with(group, nobody, String::new()));
-        allowed(tracker)
+        Some((Self::new(), allowed(tracker)?))
     }
 
     /// Whether nobody has the file open, as the agent asks.

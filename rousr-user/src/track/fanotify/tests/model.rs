@@ -65,8 +65,7 @@ struct World {
 
 impl World {
     fn new() -> Option<Self> {
-        let sandbox = Sandbox::new();
-        let mut tracker = sandbox.tracker()?;
+        let (sandbox, mut tracker) = Sandbox::tracked()?;
         let files: Vec<_> = (0..FILES)
             .map(|file| sandbox.file(&file.to_string()))
             .collect();

@@ -23,8 +23,7 @@ async fn serve_until_silent(
 
 #[tokio::test]
 async fn probes_make_no_endless_loop() {
-    let sandbox = Sandbox::new();
-    let Some(mut tracker) = sandbox.tracker() else {
+    let Some((sandbox, mut tracker)) = Sandbox::tracked() else {
         return;
     };
     let (path, inode) = sandbox.file("file");
@@ -41,8 +40,7 @@ async fn probes_make_no_endless_loop() {
 
 #[tokio::test]
 async fn a_close_of_our_own_without_a_look_is_looked_at_once_more() {
-    let sandbox = Sandbox::new();
-    let Some(mut tracker) = sandbox.tracker() else {
+    let Some((sandbox, mut tracker)) = Sandbox::tracked() else {
         return;
     };
     let (path, _) = sandbox.file("file");
