@@ -3,13 +3,15 @@
 //!
 //! Where mounting or fanotify is not allowed, the test says so and ends.
 
+#[path = "support/holder.rs"]
+mod holder;
+
 use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use rousr::dpkg::admin_dir::AdminDir;
@@ -20,6 +22,8 @@ use rousr::sys::mount::{HostMounts, read_mountinfo};
 use rousr::track::Tracker as _;
 use rousr::track::fanotify::FanotifyTracker;
 use rousr::transaction::{HostKeeper, Keeper, Places, Reaping};
+
+use holder::holder_of;
 
 const INSIDE: &str = "ROUSR_TEST_MOUNT_NAMESPACE";
 const STREAM: &[u8] = b"VERSION 3\nDir=/\n\ndemo 1 amd64 none < 2 amd64 none /demo_2_amd64.deb\n";
@@ -188,18 +192,4 @@ fn replace(path: &Path) {
     let new = path.with_extension("dpkg-new");
     fs::write(&new, "new").expect("writes");
     fs::rename(new, path).expect("renames");
-}
-
-/// Another process that has `path` open until its input ends.
-fn holder_of(path: &Path) -> Child {
-    let mut holder = Command::new("sh")
-        .args(["-c", "exec 3<\"$0\"; echo; read _"])
-        .arg(path)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("sh runs");
-    let ready = holder.stdout.as_mut().expect("is a pipe");
-    ready.read_exact(&mut [0]).expect("says that it is ready");
-    holder
 }

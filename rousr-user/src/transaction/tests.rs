@@ -4,12 +4,13 @@ use std::{
     collections::HashMap,
     fs::{self, File},
     future,
-    io::Read as _,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
 };
+
+#[path = "../../tests/support/holder.rs"]
+mod holder;
 
 use super::{Error, Keeper, Places, Record};
 use crate::{
@@ -24,6 +25,8 @@ use crate::{
         fanotify::{FanotifyTracker, Unavailable},
     },
 };
+
+use holder::holder_of;
 
 const STREAM: &[u8] = b"VERSION 3\nDir=/\n\ndemo 1 amd64 none < 2 amd64 none /demo_2_amd64.deb\n";
 
@@ -355,20 +358,6 @@ fn without_a_tracker_a_hold_waits_for_the_next_transaction() {
     let next = world.keeper.finish(&mut tracker).expect("finishes");
     assert_eq!((next.level, next.kept, next.reaped), (Level::Sealed, 0, 1));
     assert!(world.holds().is_empty());
-}
-
-/// Another process that has `path` open until its input ends.
-fn holder_of(path: &Path) -> Child {
-    let mut holder = Command::new("sh")
-        .args(["-c", "exec 3<\"$0\"; echo; read _"])
-        .arg(path)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("sh runs");
-    let ready = holder.stdout.as_mut().expect("is a pipe");
-    ready.read_exact(&mut [0]).expect("says that it is ready");
-    holder
 }
 
 #[tokio::test]
