@@ -98,12 +98,6 @@ fn take_off(file: File, inode: u64, holders: *mut u64) -> bool {
     false
 }
 
-/// Counts a file that an iterator visits, unless it is counted already.
-#[inline(always)]
-pub(crate) fn visited(file: File, inode: Inode, holders: *mut u64) {
-    enter(file, inode, holders);
-}
-
 /// The count of an inode on the tracked superblock that is watched.
 #[inline(always)]
 pub(crate) fn watched(inode: Inode) -> Option<*mut u64> {
@@ -131,8 +125,9 @@ fn counts() -> bool {
     AGENT.get(0).is_some_and(|agent| agent.counts != 0)
 }
 
+/// Counts a file that is opened or that an iterator visits, unless it is counted already.
 #[inline(always)]
-fn enter(file: File, inode: Inode, holders: *mut u64) {
+pub(crate) fn enter(file: File, inode: Inode, holders: *mut u64) {
     match files::enter(file.address(), inode.address()) {
         Some(true) => {
             // SAFETY: a value of the map stays readable and writable until this program ends.

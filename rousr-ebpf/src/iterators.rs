@@ -10,7 +10,7 @@ use aya_ebpf::{bindings::seq_file, helpers::bpf_seq_write};
 use rousr_ebpf::{NOT_OWN, Seen};
 
 use crate::{
-    counts::{is_agent, visited, watched},
+    counts::{enter, is_agent, watched},
     kernel::{File, Mapping, Task},
 };
 
@@ -90,7 +90,7 @@ fn count(meta: *const Meta, file: File) {
         return;
     };
     if file.is_user() {
-        visited(file, inode, holders);
+        enter(file, inode, holders);
     }
     write(meta, file, NOT_OWN);
 }

@@ -165,9 +165,7 @@ impl Counting {
             if pending.is_empty() {
                 break;
             }
-            if look > 0 {
-                thread::sleep(Duration::from_millis(1 << look.min(5)));
-            }
+            pause_before(look);
             let seen = self
                 .programs
                 .count_open_files()
@@ -284,9 +282,10 @@ impl Counting {
     pub(super) fn correct(&mut self, inodes: Vec<u64>) -> Result<(), TrackError> {
         let mut wrong = inodes;
         for look in 0..LOOKS {
-            if look > 0 && !wrong.is_empty() {
-                thread::sleep(Duration::from_millis(1 << look.min(5)));
+            if wrong.is_empty() {
+                return Ok(());
             }
+            pause_before(look);
             wrong.retain(|&inode| {
                 self.look(inode)
                     .is_some_and(|truth| truth.counted > truth::files(&truth))
@@ -334,6 +333,13 @@ impl Counting {
         let truth = self.maps.truth()?;
         let is_new = self.used.replace(truth.sequence) != truth.sequence;
         (is_new && truth.inode == address).then_some(truth)
+    }
+}
+
+/// Gives a file that is under way the time to arrive; the first look needs none.
+fn pause_before(look: u32) {
+    if look > 0 {
+        thread::sleep(Duration::from_millis(1 << look.min(5)));
     }
 }
 

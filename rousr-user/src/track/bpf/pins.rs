@@ -78,13 +78,6 @@ impl Pins {
         self.folder().join(name)
     }
 
-    /// Whether a program is still attached that an agent before this one attached.
-    pub(super) fn has_links(&self) -> bool {
-        names::PROGRAMS
-            .iter()
-            .any(|name| self.folder().join(name).exists())
-    }
-
     /// Pins the link of the program of this name, in the place of the last agent's.
     pub(super) fn pin(&self, name: &str, link: FdLink) -> anyhow::Result<PinnedLink> {
         let place = self.folder().join(name);
@@ -96,7 +89,7 @@ impl Pins {
         Ok(PinnedLink::from_pin(&place)?)
     }
 
-    /// Lets go of links that an agent before this one attached.
+    /// Lets go of links that an agent before this one attached, if there are any.
     pub(super) fn drop_links(&self) -> io::Result<()> {
         for name in names::PROGRAMS {
             remove_if_there(&self.folder().join(name))?;

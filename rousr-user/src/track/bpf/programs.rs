@@ -113,7 +113,7 @@ impl Programs {
                 tracing::warn!(%error, "a BPF program stays attached; `rousr agent --detach-all` removes it");
             }
         }
-        if let Some(pins) = self.pins.as_ref().filter(|pins| pins.has_links())
+        if let Some(pins) = &self.pins
             && let Err(error) = pins.drop_links()
         {
             tracing::warn!(%error, "an old BPF program stays attached; `rousr agent --detach-all` removes it");
