@@ -76,7 +76,10 @@ impl Counting {
             self.programs
                 .attach()
                 .map_err(failed("attach the BPF programs"))?;
-            self.maps.agent.tell(true).map_err(entering)?;
+            self.maps
+                .agent
+                .tell(true)
+                .map_err(failed("tell that births are counted"))?;
         }
         self.count_open_files()?;
         self.correct(kept)?;
@@ -102,8 +105,9 @@ impl Counting {
         }
         let is_littered = std::mem::take(&mut self.is_littered);
         if self.inodes.is_empty() {
-            self.maps.agent.tell(false).map_err(entering)?;
+            let told = self.maps.agent.tell(false);
             self.programs.detach();
+            told.map_err(failed("tell that nothing is counted"))?;
         } else if is_littered {
             self.begin_anew()?;
             self.count_open_files()?;

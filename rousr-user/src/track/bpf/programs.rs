@@ -86,13 +86,16 @@ impl Programs {
         self.pins.is_some()
     }
 
+    /// Whether all of them are attached.
     pub(super) fn is_attached(&self) -> bool {
-        !self.links.is_empty()
+        self.links.len() == self.hooks.programs().len()
     }
 
     /// Attaches the programs, in the place of those of an agent before this one. For a moment both
     /// run: a file is entered once all the same, and taken off once.
     pub(super) fn attach(&mut self) -> anyhow::Result<()> {
+        // One alone may be left of an attempt that failed.
+        self.links.clear();
         for name in self.hooks.programs() {
             let link = self.link(name)?;
             let attached = match &self.pins {
