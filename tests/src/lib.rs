@@ -5,6 +5,7 @@ pub mod cost;
 pub mod kinds;
 pub mod latency;
 pub mod package;
+mod swap;
 mod sys;
 pub mod torture;
 pub mod truth;
@@ -21,6 +22,8 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+
+use sys::PrivateCopy;
 
 /// A finished command.
 #[derive(Debug)]
@@ -87,7 +90,13 @@ impl Drop for Background {
 ///
 /// Fails where the file cannot be opened or mapped.
 pub fn keep_dirty_copy(path: &Path) -> io::Result<Infallible> {
-    sys::dirty_private_copy(File::open(path)?)
+    let file = File::open(path)?;
+    let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+    let copy = PrivateCopy::new(&file, length)?;
+    drop(file);
+    loop {
+        copy.write();
+    }
 }
 
 /// The flags of the mount at /usr and of its superblock, from mountinfo.

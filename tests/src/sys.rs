@@ -1,90 +1,121 @@
-//! System calls without a safe wrapper.
+//! System calls without a safe wrapper. Nothing of rousr's own: what it is tested with must not share
+//! its errors.
 #![expect(
     unsafe_code,
-    reason = "mappings, loop devices, swap, leases and tables of descriptors have no safe interface"
+    reason = "mappings, forks, loop devices, swap, leases and tables of descriptors have no safe interface"
 )]
 
 use std::{
-    convert::Infallible,
     ffi::{CString, c_int, c_uint},
-    fs::File,
     io,
     marker::PhantomData,
+    ops::Range,
     os::{
-        fd::{AsRawFd as _, BorrowedFd, RawFd},
+        fd::{AsFd, AsRawFd as _, BorrowedFd, RawFd},
         unix::ffi::OsStrExt as _,
     },
     path::Path,
     ptr,
 };
 
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::{
+    mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap},
+    process::Pid,
+};
 
-/// One page of a file, mapped.
+/// Bytes of a page.
+pub(crate) const PAGE: usize = 4096;
+
+/// The beginning of a file, mapped.
+#[derive(Debug)]
 pub(crate) struct Mapping {
     address: usize,
+    length: usize,
 }
 
 impl Mapping {
-    pub(crate) const LENGTH: usize = 4096;
+    /// Maps the first page of a file read-only. Nobody reads it.
+    pub(crate) fn page(file: impl AsFd, flags: MapFlags) -> io::Result<Self> {
+        Self::new(file, PAGE, ProtFlags::READ, flags)
+    }
 
-    /// Maps the first page of `file` read-only. Nobody reads it.
-    pub(crate) fn new(file: &File, flags: MapFlags) -> io::Result<Self> {
+    fn new(
+        file: impl AsFd,
+        length: usize,
+        protection: ProtFlags,
+        flags: MapFlags,
+    ) -> io::Result<Self> {
         // SAFETY: the kernel chooses the address, so nothing of ours is replaced.
-        let address = unsafe {
-            mmap(
-                ptr::null_mut(),
-                Self::LENGTH,
-                ProtFlags::READ,
-                flags,
-                file,
-                0,
-            )
-        }?;
+        let begin = unsafe { mmap(ptr::null_mut(), length, protection, flags, file, 0) }?;
         Ok(Self {
-            address: address.addr(),
+            address: begin.expose_provenance(),
+            length,
         })
     }
 
-    pub(crate) fn address(&self) -> usize {
-        self.address
+    pub(crate) fn addresses(&self) -> Range<usize> {
+        self.address..self.address + self.length
+    }
+
+    fn begin<T>(&self) -> *mut T {
+        ptr::with_exposed_provenance_mut(self.address)
     }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        let address = ptr::without_provenance_mut(self.address);
-        // SAFETY: the page was mapped by `new`, and no pointer into it has been handed out.
-        let unmapped = unsafe { munmap(address, Self::LENGTH) };
-        assert!(unmapped.is_ok(), "munmap {:#x}: {unmapped:?}", self.address);
+        // SAFETY: the memory was mapped by `new`, and no reference into it has been handed out.
+        let unmapped = unsafe { munmap(self.begin(), self.length) };
+        assert!(unmapped.is_ok(), "{self:x?}: {unmapped:?}");
     }
 }
 
-/// Maps the whole of `file` privately, closes it and writes to each page over and over, so that the
-/// memory is this process's own and has to be swapped out where there is too little. Never returns.
-pub(crate) fn dirty_private_copy(file: File) -> io::Result<Infallible> {
-    let length = usize::try_from(file.metadata()?.len()).expect("fits into memory");
-    let protection = ProtFlags::READ | ProtFlags::WRITE;
-    // SAFETY: the kernel chooses the address, so nothing of ours is replaced.
-    let begin = unsafe {
-        mmap(
-            ptr::null_mut(),
-            length,
-            protection,
-            MapFlags::PRIVATE,
-            &file,
-            0,
-        )
-    }?;
-    drop(file);
-    loop {
-        for at in (0..length).step_by(Mapping::LENGTH) {
+/// The beginning of a file, mapped privately and writable: what is written to is this process's own,
+/// and has to be swapped out where there is too little memory.
+#[derive(Debug)]
+pub(crate) struct PrivateCopy(Mapping);
+
+impl PrivateCopy {
+    /// Maps without touching.
+    pub(crate) fn new(file: impl AsFd, length: usize) -> io::Result<Self> {
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        Mapping::new(file, length, protection, MapFlags::PRIVATE).map(Self)
+    }
+
+    /// Maps the first page and makes it the process's own.
+    pub(crate) fn dirty_page(file: impl AsFd) -> io::Result<Self> {
+        let copy = Self::new(file, PAGE)?;
+        copy.write();
+        Ok(copy)
+    }
+
+    /// Writes to each page.
+    pub(crate) fn write(&self) {
+        for at in (0..self.0.length).step_by(PAGE) {
             // SAFETY: `at` lies within the mapping.
-            let page: *mut u8 = unsafe { begin.byte_add(at) }.cast();
-            // SAFETY: the mapping is writable and stays for good; nobody else knows of it.
-            unsafe { page.write_volatile(1) };
+            let byte: *mut u8 = unsafe { self.0.begin::<u8>().add(at) };
+            // SAFETY: the mapping is writable and private, and nobody refers to its bytes.
+            unsafe { byte.write_volatile(1) };
         }
     }
+
+    /// Asks the kernel to write it out to swap.
+    pub(crate) fn page_out(&self) -> io::Result<()> {
+        // SAFETY: the memory is ours, and its content survives.
+        Ok(unsafe { madvise(self.0.begin(), self.0.length, Advice::LinuxPageOut) }?)
+    }
+}
+
+impl From<PrivateCopy> for Mapping {
+    fn from(PrivateCopy(mapping): PrivateCopy) -> Self {
+        mapping
+    }
+}
+
+/// Duplicates this process, which has one thread; `None` in the child.
+pub(crate) fn fork() -> io::Result<Option<Pid>> {
+    // SAFETY: the callers' processes have one thread, so no lock is left taken in the child.
+    Ok(Pid::from_raw(result(unsafe { libc::fork() })?))
 }
 
 /// An ioctl of `fd` whose argument is a number.

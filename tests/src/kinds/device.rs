@@ -87,17 +87,3 @@ impl Drop for Swap {
         assert!(off.is_ok(), "swapoff {}: {off:?}", self.0.display());
     }
 }
-
-/// The header that mkswap writes, and pages for it: `union swap_header` in linux/swap.h.
-pub(super) fn swap_content() -> Vec<u8> {
-    const PAGE: usize = 4096;
-    const PAGES: u32 = 16;
-    const VERSION_AT: usize = 1024;
-    const LAST_PAGE_AT: usize = VERSION_AT + 4;
-    const MAGIC: &[u8] = b"SWAPSPACE2";
-    let mut content = vec![0; PAGE * PAGES as usize];
-    content[VERSION_AT..][..4].copy_from_slice(&1_u32.to_ne_bytes());
-    content[LAST_PAGE_AT..][..4].copy_from_slice(&(PAGES - 1).to_ne_bytes());
-    content[PAGE - MAGIC.len()..PAGE].copy_from_slice(MAGIC);
-    content
-}

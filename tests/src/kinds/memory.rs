@@ -1,25 +1,24 @@
 //! Mappings.
 
-use std::{fs::File, io, path::Path, process};
+use std::{fs::File, io, ops::Range, path::Path, process};
 
 use rustix::mm::MapFlags;
 
 use crate::sys::Mapping;
 
 pub(super) fn private(path: &Path) -> io::Result<Mapping> {
-    Mapping::new(&File::open(path)?, MapFlags::PRIVATE)
+    Mapping::page(File::open(path)?, MapFlags::PRIVATE)
 }
 
 pub(super) fn shared(path: &Path) -> io::Result<Mapping> {
-    Mapping::new(&File::open(path)?, MapFlags::SHARED)
+    Mapping::page(File::open(path)?, MapFlags::SHARED)
 }
 
 pub(super) fn map_files(path: &Path) -> io::Result<File> {
     let mapping = shared(path)?;
-    let begin = mapping.address();
-    let end = begin + Mapping::LENGTH;
+    let Range { start, end } = mapping.addresses();
     File::open(format!(
-        "/proc/{}/map_files/{begin:x}-{end:x}",
+        "/proc/{}/map_files/{start:x}-{end:x}",
         process::id()
     ))
 }

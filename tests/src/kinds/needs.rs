@@ -2,7 +2,7 @@
 
 use std::{fs, io};
 
-use super::device;
+use crate::swap;
 
 /// What a file has to contain to be held in some way.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -35,7 +35,7 @@ impl Needs {
                 format!("#!/bin/sh\n# {salt}\nread line; echo \"$line\"; read line\n").into_bytes()
             }
             Self::Blocks => salt.to_le_bytes().repeat(4096 / 8),
-            Self::Swap => device::swap_content(),
+            Self::Swap => swap::area(16),
         })
     }
 

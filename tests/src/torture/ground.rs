@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{EMPTY_FOLDER, FOLDER, Mode, Options, agent, image, kind::Kind, sys};
-use crate::sys::swapon;
+use super::{EMPTY_FOLDER, FOLDER, Mode, Options, agent, kind::Kind};
+use crate::{swap, sys::swapon};
 
 /// Where dying processes' memory is swapped to.
 const SWAP_AREA: &str = "/var/lib/rousr-torture.swap";
@@ -42,7 +42,7 @@ pub(super) fn prepare(options: &Options) -> Result<()> {
     fs::write(format!("{folder}/torture.conf"), "[Journal]\nReadKMsg=no\n").context(folder)?;
     command("systemctl", &["restart", "systemd-journald"])?;
     hurry()?;
-    swap().context("cannot make a swap area")?;
+    swap_on().context("cannot make a swap area")?;
     let ring = (options.mode == Mode::Overflow).then_some(SMALL_RING);
     agent::start(ring)
 }
@@ -60,11 +60,10 @@ fn hurry() -> Result<()> {
     Ok(())
 }
 
-fn swap() -> Result<()> {
+fn swap_on() -> Result<()> {
     let mut file = File::create(SWAP_AREA)?;
     file.set_permissions(Permissions::from_mode(0o600))?;
-    file.write_all(&image::swap_header(SWAP_PAGES - 1))?;
-    file.write_all(&vec![0; sys::PAGE * (SWAP_PAGES as usize - 1)])?;
+    file.write_all(&swap::area(SWAP_PAGES))?;
     file.sync_all()?;
     Ok(swapon(SWAP_AREA.as_ref())?)
 }

@@ -1,10 +1,10 @@
 //! What a watched file contains: at once a program, a program's interpreter, a disk and a swap area.
 //!
 //! The first bytes are an ELF program that sleeps for ever. It names descriptor 900 as its interpreter,
-//! and is position-independent, so that it serves as the interpreter of another one too. A swap area's header begins at byte 1024 and ends with
-//! its signature at the first page's end (mkswap(8), `union swap_header` of linux/swap.h).
+//! and is position-independent, so that it serves as the interpreter of another one too. A swap area's
+//! header begins at byte 1024 and ends with its signature at the first page's end.
 
-use super::sys::PAGE;
+use crate::{swap, sys::PAGE};
 
 /// Bytes of a watched file: a swap area has its header and one page.
 pub(super) const SIZE: usize = 2 * PAGE;
@@ -30,27 +30,13 @@ pub(super) fn watched(generation: u32) -> Vec<u8> {
     image.resize(SIZE, 0);
     let stamp = format!("generation {generation}\n");
     put(&mut image, STAMP, stamp.as_bytes());
-    put_swap_header(&mut image, 1);
+    swap::put_header(&mut image, 1);
     image
 }
 
 /// A program that ends at once.
 pub(super) fn ending() -> Vec<u8> {
     program(EXIT, None)
-}
-
-/// The first page of a swap area with this many pages besides it.
-pub(super) fn swap_header(pages: u32) -> Vec<u8> {
-    let mut page = vec![0; PAGE];
-    put_swap_header(&mut page, pages);
-    page
-}
-
-fn put_swap_header(image: &mut [u8], last_page: u32) {
-    const SIGNATURE: &[u8] = b"SWAPSPACE2";
-    put(image, 1024, &1_u32.to_le_bytes());
-    put(image, 1028, &last_page.to_le_bytes());
-    put(image, PAGE - SIGNATURE.len(), SIGNATURE);
 }
 
 /// A position-independent ELF program of one segment.

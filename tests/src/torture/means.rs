@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    ops::Range,
     os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
 };
 
@@ -9,6 +10,7 @@ use anyhow::{Context as _, Result};
 use io_uring::IoUring;
 use rustix::{
     fs::{CWD, Mode, OFlags, openat},
+    mm::MapFlags,
     mount::{
         FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create,
         fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, open_tree,
@@ -20,10 +22,9 @@ use super::{
     kind::Kind,
     open,
     partner::{Partner, Request},
-    sys::Mapping,
     wire,
 };
-use crate::sys::{LoopRequest, number_ioctl, swapoff, swapon};
+use crate::sys::{LoopRequest, Mapping, PrivateCopy, number_ioctl, swapoff, swapon};
 
 /// What keeps a file alive.
 #[derive(Debug)]
@@ -67,7 +68,7 @@ impl Source<'_> {
         let Means::Mapping(mapping) = self.means else {
             return Err(io::Error::other(format!("{:?} is not mapped", self.means)));
         };
-        let (start, end) = mapping.range();
+        let Range { start, end } = mapping.addresses();
         let path = format!("/proc/self/map_files/{start:x}-{end:x}");
         descriptor(open(path, OFlags::RDONLY))
     }
@@ -162,8 +163,8 @@ impl Hands {
         match kind {
             Kind::Path => descriptor(open(magic(file), OFlags::PATH)),
             Kind::Dup => descriptor(file.try_clone_to_owned()),
-            Kind::PrivateMapping => Mapping::private(file).map(Means::Mapping),
-            Kind::SharedMapping => Mapping::shared(file).map(Means::Mapping),
+            Kind::PrivateMapping => Ok(Means::Mapping(PrivateCopy::dirty_page(file)?.into())),
+            Kind::SharedMapping => Mapping::page(file, MapFlags::SHARED).map(Means::Mapping),
             Kind::IoUring => self.register(file),
             Kind::LoopDevice => self.attach(file),
             _ => descriptor(open(magic(file), OFlags::RDONLY)),

@@ -19,7 +19,6 @@ mod package;
 mod partner;
 mod protocol;
 mod report;
-mod sys;
 mod team;
 mod wire;
 mod worker;

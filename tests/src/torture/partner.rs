@@ -26,7 +26,8 @@ use rustix::{
     },
 };
 
-use super::{FOLDER, hold_path, image, open, sys, sys::Mapping, wire};
+use super::{FOLDER, hold_path, image, open, wire};
+use crate::sys::{self, PrivateCopy};
 
 /// What a partner is asked to do. Slots are numbers of the worker's choice.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -283,12 +284,12 @@ fn exec(files: Vec<OwnedFd>, program: PathBuf) -> io::Result<impl FnOnce()> {
 }
 
 fn swap(files: Vec<OwnedFd>) -> io::Result<impl FnOnce()> {
-    let mappings = files.iter().map(Mapping::private);
-    let mappings = mappings.collect::<Result<Vec<_>, _>>()?;
+    let copies = files.iter().map(PrivateCopy::dirty_page);
+    let copies = copies.collect::<Result<Vec<_>, _>>()?;
     drop(files);
     Ok(move || {
         // Without room to swap to, it dies just so.
-        while mappings.iter().all(|mapping| mapping.page_out().is_ok()) {}
+        while copies.iter().all(|copy| copy.page_out().is_ok()) {}
     })
 }
 
