@@ -10,7 +10,7 @@ mod root {
     };
 
     use crate::{
-        kinds::{Counts, Holder, Kind, Pin, wait_for_exec},
+        kinds::{Holder, Kind, Pin, wait_for_exec},
         truth::nobody_uses,
     };
 
@@ -46,50 +46,59 @@ mod root {
         }
     }
 
-    fn seen_by_leases(counts: Counts) -> bool {
-        counts.files > 0
+    #[track_caller]
+    fn assert_unused(kind: Kind, path: &Path) {
+        let unused = nobody_uses(path).expect("a lease");
+        assert!(unused, "{} holds {}", kind.name(), path.display());
     }
 
-    #[test]
-    fn the_kernel_sees_each_kind_until_it_is_dropped() {
+    /// Holds the file of each kind by what `name_of` makes of its path, which lives until it is held.
+    fn check_each<N: AsRef<Path>>(kinds: impl Iterator<Item = Kind>, name_of: impl Fn(&Path) -> N) {
         let folder = tempfile::tempdir().expect("a folder");
-        for kind in Kind::ALL {
+        for kind in kinds {
             let path = file_for(kind, folder.path());
-            assert!(nobody_uses(&path).expect("a lease"), "{}", kind.name());
-            let Some(holder) = hold(kind, &path) else {
+            assert_unused(kind, &path);
+            let name = name_of(&path);
+            let Some(holder) = hold(kind, name.as_ref()) else {
                 continue;
             };
+            drop(name);
+            wait_for_exec();
             let used = !nobody_uses(&path).expect("a lease");
-            assert_eq!(used, seen_by_leases(holder.counts()), "{holder:?}");
+            assert_eq!(used, holder.counts().files > 0, "{holder:?}");
             drop(holder);
-            assert!(
-                nobody_uses(&path).expect("a lease"),
-                "{} is left",
-                kind.name()
-            );
+            assert_unused(kind, &path);
         }
     }
 
     #[test]
+    fn the_kernel_sees_each_kind_until_it_is_dropped() {
+        check_each(Kind::ALL.into_iter(), Path::to_owned);
+    }
+
+    #[test]
     fn each_kind_holds_through_a_descriptor() {
-        let folder = tempfile::tempdir().expect("a folder");
-        for kind in Kind::ALL.into_iter().filter(|&kind| kind != Kind::Swap) {
-            let path = file_for(kind, folder.path());
-            let file = File::open(&path).expect("opens");
-            let link = format!("/proc/self/fd/{}", file.as_raw_fd());
-            let Some(holder) = hold(kind, Path::new(&link)) else {
-                continue;
-            };
-            drop(file);
-            wait_for_exec();
-            let used = !nobody_uses(&path).expect("a lease");
-            assert_eq!(used, seen_by_leases(holder.counts()), "{holder:?}");
-            drop(holder);
-            assert!(
-                nobody_uses(&path).expect("a lease"),
-                "{} is left",
-                kind.name()
-            );
+        let kinds = Kind::ALL.into_iter().filter(|&kind| kind != Kind::Swap);
+        check_each(kinds, Descriptor::of);
+    }
+
+    /// The name of an open file.
+    struct Descriptor {
+        _file: File,
+        link: PathBuf,
+    }
+
+    impl Descriptor {
+        fn of(path: &Path) -> Self {
+            let file = File::open(path).expect("opens");
+            let link = format!("/proc/self/fd/{}", file.as_raw_fd()).into();
+            Self { _file: file, link }
+        }
+    }
+
+    impl AsRef<Path> for Descriptor {
+        fn as_ref(&self) -> &Path {
+            &self.link
         }
     }
 
@@ -103,11 +112,7 @@ mod root {
                 scope.spawn(move || {
                     for _ in 0..10 {
                         drop(hold(kind, &path));
-                        assert!(
-                            nobody_uses(&path).expect("a lease"),
-                            "{} is left",
-                            kind.name()
-                        );
+                        assert_unused(kind, &path);
                     }
                 });
             }
