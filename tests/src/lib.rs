@@ -10,6 +10,7 @@ mod sys;
 pub mod torture;
 pub mod truth;
 pub mod verify;
+mod wire;
 
 use std::{
     collections::BTreeSet,

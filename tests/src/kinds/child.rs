@@ -1,24 +1,21 @@
-//! Processes, and threads, that hold.
+//! Processes, and a thread, that hold.
 
 use std::{
     fs::{self, File},
     io::{self, BufRead as _, BufReader, Write as _},
     os::{
-        fd::{AsRawFd as _, OwnedFd, RawFd},
+        fd::{AsRawFd as _, OwnedFd},
         unix::fs::PermissionsExt as _,
     },
     path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        mpsc::{Receiver, Sender, channel},
-    },
-    thread::{self, JoinHandle},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_open};
 use tempfile::{NamedTempFile, TempDir, TempPath};
 
+use super::apart::Apart;
 use crate::sys::OwnTable;
 
 /// Held while a child has, or may have, descriptors of this process that are not meant for it.
@@ -145,48 +142,10 @@ pub(super) fn container(path: &Path) -> io::Result<(Running, TempDir)> {
 }
 
 /// A thread with a table of descriptors of its own.
-pub(super) struct Apart {
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
 pub(super) fn thread_table(path: &Path) -> io::Result<Apart> {
     // The new table begins as a copy of this process's.
     let _starting = starting();
     let file = File::open(path)?;
     let number = file.as_raw_fd();
-    let (stop, stopped) = channel();
-    let (settled, result) = channel();
-    let thread = thread::spawn(move || live_apart(number, &settled, &stopped));
-    let apart = Apart {
-        stop: Some(stop),
-        thread: Some(thread),
-    };
-    result.recv().expect("the thread tells")?;
-    Ok(apart)
-}
-
-fn live_apart(number: RawFd, settled: &Sender<io::Result<()>>, stopped: &Receiver<()>) {
-    match OwnTable::with_only(number) {
-        Ok(_table) => {
-            let _ = settled.send(Ok(()));
-            // Until the holder hangs up.
-            let _ = stopped.recv();
-        }
-        Err(error) => {
-            let _ = settled.send(Err(error));
-        }
-    }
-}
-
-impl Drop for Apart {
-    fn drop(&mut self) {
-        self.stop.take();
-        if let Some(thread) = self.thread.take() {
-            assert!(
-                thread.join().is_ok(),
-                "a thread with its own table panicked"
-            );
-        }
-    }
+    Apart::start(move || OwnTable::with_only(number))
 }

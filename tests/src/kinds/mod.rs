@@ -2,6 +2,7 @@
 //!
 //! What a kind holds is known exactly, so that a test can compare it with what rousr counts.
 
+mod apart;
 mod child;
 mod device;
 mod file;

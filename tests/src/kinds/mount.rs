@@ -4,10 +4,8 @@ use std::{
     fs::{self, File},
     io,
     os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
-    sync::mpsc::{Receiver, Sender, channel},
-    thread::{self, JoinHandle},
 };
 
 use nix::sched::{CloneFlags, unshare};
@@ -19,6 +17,8 @@ use rustix::{
     },
 };
 use tempfile::TempDir;
+
+use super::apart::Apart;
 
 /// A file of an overlay that is mounted nowhere. Goes from first to last: the overlay keeps the
 /// lower directory entry of a file that is closed.
@@ -84,48 +84,10 @@ fn escaped(directory: &Path) -> Vec<u8> {
 }
 
 /// A thread in a mount namespace of its own, with a file of that namespace's mounts.
-pub(super) struct Elsewhere {
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-pub(super) fn other_namespace(path: &Path) -> io::Result<Elsewhere> {
+pub(super) fn other_namespace(path: &Path) -> io::Result<Apart> {
     let path = path.to_owned();
-    let (stop, stopped) = channel();
-    let (opened, result) = channel();
-    let thread = thread::spawn(move || live_elsewhere(&path, &opened, &stopped));
-    let elsewhere = Elsewhere {
-        stop: Some(stop),
-        thread: Some(thread),
-    };
-    result.recv().expect("the thread tells")?;
-    Ok(elsewhere)
-}
-
-fn live_elsewhere(path: &PathBuf, opened: &Sender<io::Result<()>>, stopped: &Receiver<()>) {
-    let open = unshare(CloneFlags::CLONE_NEWNS)
-        .map_err(io::Error::from)
-        .and_then(|()| File::open(path));
-    match open {
-        Ok(_file) => {
-            let _ = opened.send(Ok(()));
-            // Until the holder hangs up.
-            let _ = stopped.recv();
-        }
-        Err(error) => {
-            let _ = opened.send(Err(error));
-        }
-    }
-}
-
-impl Drop for Elsewhere {
-    fn drop(&mut self) {
-        self.stop.take();
-        if let Some(thread) = self.thread.take() {
-            assert!(
-                thread.join().is_ok(),
-                "a thread in another namespace panicked"
-            );
-        }
-    }
+    Apart::start(move || {
+        unshare(CloneFlags::CLONE_NEWNS)?;
+        File::open(path)
+    })
 }

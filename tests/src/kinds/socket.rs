@@ -2,10 +2,9 @@
 
 use std::{
     fs::File,
-    io::{self, IoSlice},
-    mem::MaybeUninit,
+    io,
     os::{
-        fd::{AsFd as _, BorrowedFd, OwnedFd},
+        fd::{AsFd as _, OwnedFd},
         unix::net::UnixStream,
     },
     path::Path,
@@ -15,13 +14,14 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg},
     pipe::{PipeFlags, pipe_with},
 };
 
+use crate::wire;
+
 pub(super) fn in_flight(path: &Path) -> io::Result<(UnixStream, UnixStream)> {
     let (from, to) = UnixStream::pair()?;
-    send(&from, &[File::open(path)?.as_fd()])?;
+    wire::send(&from, b".", &[File::open(path)?.as_fd()])?;
     Ok((from, to))
 }
 
@@ -30,7 +30,7 @@ pub(super) fn in_flight(path: &Path) -> io::Result<(UnixStream, UnixStream)> {
 pub(super) fn nested(path: &Path) -> io::Result<(UnixStream, UnixStream)> {
     let (inner_from, inner_to) = in_flight(path)?;
     let (from, to) = UnixStream::pair()?;
-    send(&from, &[inner_to.as_fd()])?;
+    wire::send(&from, b".", &[inner_to.as_fd()])?;
     drop(inner_from);
     Ok((from, to))
 }
@@ -51,8 +51,9 @@ pub(super) fn dead(path: &Path) -> io::Result<(Garbage, Collected)> {
     let (last, last_sentinel) = pipe_with(PipeFlags::CLOEXEC)?;
     let watch = Collected([first.try_clone()?, last.try_clone()?]);
     let (from, to) = UnixStream::pair()?;
-    send(
+    wire::send(
         &from,
+        b".",
         &[
             first_sentinel.as_fd(),
             file.as_fd(),
@@ -88,20 +89,4 @@ fn is_hung_up(pipe: &OwnedFd) -> bool {
     let mut polled = [PollFd::new(pipe, PollFlags::empty())];
     let at_once = Timespec::default();
     poll(&mut polled, Some(&at_once)).is_ok() && polled[0].revents().contains(PollFlags::HUP)
-}
-
-fn send(socket: &UnixStream, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(5))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    assert!(
-        control.push(SendAncillaryMessage::ScmRights(descriptors)),
-        "room for five descriptors"
-    );
-    sendmsg(
-        socket,
-        &[IoSlice::new(b".")],
-        &mut control,
-        SendFlags::empty(),
-    )?;
-    Ok(())
 }

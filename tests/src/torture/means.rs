@@ -22,9 +22,11 @@ use super::{
     kind::Kind,
     open,
     partner::{Partner, Request},
+};
+use crate::{
+    sys::{LoopRequest, Mapping, PrivateCopy, number_ioctl, swapoff, swapon},
     wire,
 };
-use crate::sys::{LoopRequest, Mapping, PrivateCopy, number_ioctl, swapoff, swapon};
 
 /// What keeps a file alive.
 #[derive(Debug)]

@@ -20,7 +20,6 @@ mod partner;
 mod protocol;
 mod report;
 mod team;
-mod wire;
 mod worker;
 
 use std::{

@@ -26,8 +26,11 @@ use rustix::{
     },
 };
 
-use super::{FOLDER, hold_path, image, open, wire};
-use crate::sys::{self, PrivateCopy};
+use super::{FOLDER, hold_path, image, open};
+use crate::{
+    sys::{self, PrivateCopy},
+    wire,
+};
 
 /// What a partner is asked to do. Slots are numbers of the worker's choice.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
