@@ -1,14 +1,12 @@
 //! What a package of rousr would install, built from this workspace.
 
-use std::env;
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::Value;
 
-use crate::{lab, process};
+use crate::{cargo, lab, process};
 
 /// One file of the installation.
 #[derive(Clone, Debug)]
@@ -32,9 +30,10 @@ const FILES: [(&str, &str); 4] = [
 
 const UNIT: &str = "usr/lib/systemd/system/rousr.service";
 
-/// Builds rousr and lists what belongs to it.
+/// Builds rousr for a guest and lists what belongs to it.
 pub(crate) fn build(release: bool) -> Result<Vec<Installed>> {
-    let source = strip(build_binary(release)?)?;
+    let source = build_binary(release)?;
+    check_c_library()?;
     let mut files = vec![Installed {
         source,
         destination: "usr/sbin/rousr",
@@ -66,45 +65,17 @@ pub(crate) fn enabling_links(files: &[Installed]) -> Result<Vec<String>> {
 pub(crate) const ENABLED_UNIT: &str = "/usr/lib/systemd/system/rousr.service";
 
 fn build_binary(release: bool) -> Result<PathBuf> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    build.args([
-        "build",
-        "--package=rousr-user",
-        "--message-format=json-render-diagnostics",
-    ]);
-    if release {
-        build.arg("--release");
-    }
-    let built = build
-        .current_dir(lab::workspace())
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cannot run cargo")?;
-    if !built.status.success() {
-        bail!("rousr does not build; cargo says why above");
-    }
-    let messages = built.stdout.split(|&byte| byte == b'\n');
-    let executable = messages
-        .filter_map(|line| serde_json::from_slice::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "rousr")
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from));
-    executable.context("cargo built no binary named rousr")
-}
-
-/// The binary without debug information, beside it: a tenth of the size to copy into a guest.
-fn strip(binary: PathBuf) -> Result<PathBuf> {
+    let optimized: &[&str] = if release { &["--release"] } else { &[] };
+    let arguments = [&["build", "--package=rousr-user"], optimized].concat();
+    let binary = cargo::program(&arguments, "rousr")?;
+    // Beside it.
     let stripped = binary.with_extension("guest");
-    process::read(
-        Command::new("objcopy")
-            .arg("--strip-debug")
-            .args([&binary, &stripped]),
-    )?;
+    cargo::strip(&binary, &stripped)?;
     Ok(stripped)
 }
 
 /// The binary is linked against this machine's C library: the guest's must not be older.
-pub(crate) fn check_c_library() -> Result<()> {
+fn check_c_library() -> Result<()> {
     let host = process::read_text(Command::new("getconf").arg("GNU_LIBC_VERSION"))?;
     let guest = lab::image::folder()?.join("glibc");
     let guest =

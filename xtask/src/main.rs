@@ -3,6 +3,7 @@
 mod archive;
 mod bench;
 mod cache;
+mod cargo;
 mod demo;
 mod guest;
 mod install;

@@ -99,9 +99,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         true => Vec::new(),
         false => {
             setup::ensure(Need::TOOLCHAIN)?;
-            let installed = install::build(arguments.release)?;
-            install::check_c_library()?;
-            installed
+            install::build(arguments.release)?
         }
     };
     let version = arguments.kernel.version()?.unwrap_or_default();

@@ -1,18 +1,14 @@
 //! `cargo xtask bench holders`: what it costs to tell who uses /usr.
 
-use std::ffi::OsString;
-use std::fs;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use serde::Deserialize;
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
-use super::program;
-use crate::guest::{Ending, Guest, Init};
+use super::program::{self, FLOOR, Measuring, SHARE};
 use crate::lab::kernel::Kernel;
-use crate::setup::{self, Need};
-use crate::{install, say};
+use crate::say;
 
 /// From power-on to the last figure.
 const TIMEOUT: Duration = Duration::from_secs(1200);
@@ -39,7 +35,7 @@ pub(crate) struct Arguments {
 }
 
 /// What the measuring program says.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Figures {
     processes: usize,
@@ -49,7 +45,7 @@ struct Figures {
     rows: Vec<Row>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 struct Row {
     name: String,
     wall: f64,
@@ -58,41 +54,14 @@ struct Row {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    setup::ensure(Need::LAB)?;
-    setup::ensure(Need::TOOLCHAIN)?;
-    let installed = install::build(true)?;
-    install::check_c_library()?;
-    let share = tempfile::tempdir().context("cannot create a temporary folder")?;
-    for (from, name) in [
-        (program::measuring("attribution")?, "attribution"),
-        (program::floor()?, "floor.bpf.o"),
-    ] {
-        fs::copy(&from, share.path().join(name))
-            .with_context(|| format!("cannot copy {}", from.display()))?;
-    }
+    let measuring = Measuring::build("attribution")?;
+    measuring.give(&program::floor()?, FLOOR)?;
     let version = arguments.kernel.version()?.unwrap_or_default();
     say::line(format!("measuring on Linux {version}"));
-    let guest = Guest {
-        init: Init::Sh,
-        cpus: 1,
-        icount: true,
-        timeout: TIMEOUT,
-        installed,
-        share: Some(share.path().into()),
-        ..Guest::systemd(arguments.kernel)
-    };
-    let command = ["/run/share/attribution", "/run/share/floor.bpf.o"].map(OsString::from);
-    let (ending, output) = guest.run_whole(&command, Vec::new)?;
-    let said = String::from_utf8_lossy(&output);
-    match ending {
-        Ending::Exited(0) => {}
-        Ending::Interrupted => bail!("interrupted"),
-        other => bail!("the measuring program ended with {other:?}:\n{said}"),
-    }
-    let figures: Figures = serde_json::from_slice(&output)
-        .with_context(|| format!("the measuring program said\n{said}"))?;
+    let guest = program::counting(arguments.kernel, TIMEOUT);
+    let figures: Figures = measuring.run(guest, &format!("{SHARE}/{FLOOR}"))?;
     if arguments.json {
-        println!("{said}");
+        println!("{}", serde_json::to_string(&figures)?);
     } else {
         println!("Linux {version}\n\n{}", table(&figures));
     }

@@ -1,21 +1,16 @@
 //! `cargo xtask bench latency`: from a last close to the unlink of a hold.
 
-use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::fs;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Kernels, program};
-use crate::guest::{Ending, Guest};
-use crate::install::{self, Installed};
-use crate::lab::kernel::Kernel;
-use crate::setup::{self, Need};
+use super::Kernels;
+use super::program::{Measuring, SHARE};
+use crate::guest::Guest;
 use crate::{lab, say};
 
 /// From power-on to the last figure.
@@ -72,27 +67,20 @@ struct Spread {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    setup::ensure(Need::LAB)?;
-    setup::ensure(Need::TOOLCHAIN)?;
-    let installed = install::build(true)?;
-    install::check_c_library()?;
-    let share = tempfile::tempdir().context("cannot create a temporary folder")?;
-    let copy = |from: &Path, name: &str| {
-        fs::copy(from, share.path().join(name))
-            .with_context(|| format!("cannot copy {}", from.display()))
-    };
-    copy(&program::measuring("latency")?, "latency")?;
-    copy(&lab::recipe().join("acts/fuser.sh"), "fuser.sh")?;
+    let measuring = Measuring::build("latency")?;
+    measuring.give(&lab::recipe().join("acts/fuser.sh"), "fuser.sh")?;
 
     let mut missed = false;
     let mut documents = Vec::new();
     for &kernel in &arguments.kernel.0 {
         let version = kernel.version()?.unwrap_or_default();
         say::line(format!("measuring latencies on Linux {version}"));
-        let rows: Vec<Row> = measure(kernel, &installed, share.path())?
-            .into_iter()
-            .map(Row::from)
-            .collect();
+        let guest = Guest {
+            timeout: TIMEOUT,
+            ..Guest::systemd(kernel)
+        };
+        let report: Report = measuring.run(guest, SHARE)?;
+        let rows: Vec<Row> = report.series.into_iter().map(Row::from).collect();
         missed |= rows.iter().any(|row| row.missed > 0);
         if arguments.json {
             documents.push(json!({"kernel": kernel.name(), "version": version, "rows": rows}));
@@ -108,26 +96,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn measure(kernel: Kernel, installed: &[Installed], share: &Path) -> Result<Vec<Series>> {
-    let guest = Guest {
-        timeout: TIMEOUT,
-        installed: installed.to_vec(),
-        share: Some(share.into()),
-        ..Guest::systemd(kernel)
-    };
-    let command = ["/run/share/latency", "/run/share"].map(OsString::from);
-    let (ending, output) = guest.run_whole(&command, Vec::new)?;
-    let said = || String::from_utf8_lossy(&output);
-    match ending {
-        Ending::Exited(0) => {}
-        Ending::Interrupted => bail!("interrupted"),
-        other => bail!("the measuring program ended with {other:?}:\n{}", said()),
-    }
-    let report: Report = serde_json::from_slice(&output)
-        .with_context(|| format!("the measuring program said\n{}", said()))?;
-    Ok(report.series)
 }
 
 impl From<Series> for Row {

@@ -68,7 +68,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     setup::ensure(Need::LAB)?;
     setup::ensure(Need::TOOLCHAIN)?;
     let installed = install::build(false)?;
-    install::check_c_library()?;
     let share = tempfile::tempdir().context("cannot create a temporary folder")?;
     fill(share.path())?;
 

@@ -1,21 +1,19 @@
 //! Builds the demo package: programs that go on with the files an upgrade unlinks.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
-/// Where the package's sources are.
-const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/guest/demo");
+use crate::{lab, process};
 
 /// Builds `rousr-demo` in this version with the machine's own compiler and returns the .deb in
 /// `out_dir`. The version shows in the library, the daemon, the data file and the script.
 pub(crate) fn build(version: &str, out_dir: &Path) -> anyhow::Result<PathBuf> {
     let architecture = output(Command::new("dpkg").arg("--print-architecture"))?;
     let tree = Tree {
-        sources: Path::new(SOURCES),
+        sources: &lab::recipe().join("demo"),
         root: out_dir.join(format!("rousr-demo_{version}")),
         version,
         architecture: &architecture,
@@ -129,21 +127,12 @@ impl Tree<'_> {
 }
 
 fn run(command: &mut Command) -> anyhow::Result<()> {
-    output(command).map(drop)
+    process::read(command).map(drop)
 }
 
-/// Runs a command and returns what it printed, without white space around it.
+/// What a command prints, without white space around it.
 fn output(command: &mut Command) -> anyhow::Result<String> {
-    let name = command.get_program().display().to_string();
-    let output = command
-        .output()
-        .with_context(|| format!("cannot run {name}; `apt install build-essential` has it"))?;
-    if !output.status.success() {
-        let arguments: Vec<&OsStr> = command.get_args().collect();
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        bail!("{name} {arguments:?}: {}\n{stderr}", output.status);
-    }
-    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    Ok(process::read_text(command)?.trim().to_owned())
 }
 
 #[cfg(test)]

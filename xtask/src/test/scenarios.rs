@@ -1,21 +1,15 @@
 //! The scenarios in guests: one boot for many.
 
-use std::{
-    ffi::OsString,
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{ffi::OsString, fs, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 
 use super::Tally;
 use crate::{
+    cargo,
     guest::{EMULATOR_FAULT, Ending, Guest},
     install::{self, Installed},
-    lab::{demo_package, kernel::Kernel},
-    process,
+    lab::{self, demo_package, kernel::Kernel},
 };
 
 /// From power-on to the last scenario's end.
@@ -55,8 +49,7 @@ impl Scenarios {
     /// Builds rousr, the scenarios and the packages they use.
     pub(super) fn build() -> Result<Self> {
         let installed = install::build(false)?;
-        install::check_c_library()?;
-        let share = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/scenarios");
+        let share = lab::workspace().join("target/scenarios");
         fs::create_dir_all(&share).with_context(|| format!("cannot make {}", share.display()))?;
         for version in ["1.0", "2.0"] {
             demo_package::build(version, &share)?;
@@ -105,22 +98,10 @@ impl Scenarios {
     }
 }
 
-/// The test program, as cargo names it among its messages.
 fn build_program() -> Result<PathBuf> {
-    let messages = process::read_text(Command::new(env!("CARGO")).args([
-        "test",
-        "--quiet",
-        "--package=rousr-tests",
-        "--test=scenarios",
-        "--no-run",
-        "--message-format=json",
-    ]))?;
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "scenarios")
-        .find_map(|message| Some(PathBuf::from(message["executable"].as_str()?)))
-        .context("cargo names no test program `scenarios`")
+    let arguments = ["test", "--quiet", "--package=rousr-tests"];
+    let only = ["--test=scenarios", "--no-run"];
+    cargo::program(&[arguments.as_slice(), &only].concat(), "scenarios")
 }
 
 /// Adds up the result lines of test programs.

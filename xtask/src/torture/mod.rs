@@ -1,6 +1,5 @@
 //! `cargo xtask torture`: holders taken and released in every way there is, against a model.
 
-mod build;
 mod figures;
 mod run;
 mod view;

@@ -1,19 +1,20 @@
 //! One run in one guest.
 
 use std::ffi::OsString;
+use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 
 use super::figures::{Line, Run};
-use super::{Mode, Preempt, build};
+use super::{Mode, Preempt};
 use crate::guest::{EMULATOR_FAULT, Ending, Guest};
 use crate::install::{self, Installed};
 use crate::lab::kernel::Kernel;
-use crate::say;
+use crate::{cargo, lab, say};
 
 /// How much happens between two upgrades. The sequence of operations depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,8 +132,9 @@ pub(super) struct Bench {
 impl Bench {
     pub(super) fn build() -> Result<Self> {
         let installed = install::build(true)?;
-        install::check_c_library()?;
-        let share = build::share()?;
+        let share = lab::workspace().join("target/torture");
+        fs::create_dir_all(&share).with_context(|| format!("cannot make {}", share.display()))?;
+        cargo::strip(&cargo::guest_program("torture")?, &share.join("torture"))?;
         Ok(Self { share, installed })
     }
 
