@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use serde::Serialize;
+use rousr_figures::attribution::{Figures, Row};
 
 use crowd::Crowd;
 use walk::Walk;
@@ -20,35 +20,6 @@ use crate::{Background, succeed, wait};
 /// Of how many runs the middle one counts. The slow ones run less often.
 const RUNS: usize = 5;
 const SLOW_RUNS: usize = 1;
-
-/// The figures of one guest, times in milliseconds.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Figures {
-    /// Processes that rousr found.
-    pub processes: usize,
-    /// Their mappings of files of /usr.
-    pub mappings: u64,
-    /// Their descriptors of files of /usr.
-    pub descriptors: usize,
-    /// Length of the JSON.
-    pub bytes: usize,
-    /// What was measured; the first is the bare pass.
-    pub rows: Vec<Row>,
-}
-
-/// One way to tell it.
-#[derive(Debug, Serialize)]
-pub struct Row {
-    /// What ran.
-    pub name: &'static str,
-    /// Wall time of the middle run.
-    pub wall: f64,
-    /// Processor time of the middle run, the agent's among it.
-    pub processor: f64,
-    /// The fastest and the slowest run's wall time.
-    pub range: [f64; 2],
-}
 
 /// Measures all.
 ///
@@ -60,7 +31,7 @@ pub fn run(floor: &Path) -> anyhow::Result<Figures> {
     let _crowd = Crowd::start()?;
     let agent = start_agent();
 
-    let mut figures = Figures::by_rousr()?;
+    let mut figures = by_rousr()?;
     // In turn, so that what disturbs one disturbs the other.
     let mut bare = Vec::new();
     let mut holders = Vec::new();
@@ -76,28 +47,32 @@ pub fn run(floor: &Path) -> anyhow::Result<Figures> {
             output("rousr", &["holders", "/usr/bin/env"])
         })?);
     }
-    figures.add("bare pass of both iterators", bare);
-    figures.add("rousr holders --all --json", holders);
-    figures.add("rousr holders --all", table);
-    figures.add("rousr holders /usr/bin/env", one);
+    figures.rows = vec![
+        row("bare pass of both iterators", bare),
+        row("rousr holders --all --json", holders),
+        row("rousr holders --all", table),
+        row("rousr holders /usr/bin/env", one),
+    ];
     drop(agent);
-    figures.add(
-        "rousr holders --all --json, by /proc",
-        slow("rousr", &["holders", "--all", "--json"])?,
-    );
-    figures.add("fuser -m /usr", slow("fuser", &["-m", "/usr"])?);
-    figures.add("fuser -vm /usr", slow("fuser", &["-vm", "/usr"])?);
-    figures.add("fuser /usr/bin/env", slow("fuser", &["/usr/bin/env"])?);
-    figures.add(
-        "lsof -n -w +f -- /usr",
-        slow("lsof", &["-n", "-w", "+f", "--", "/usr"])?,
-    );
+    for (name, line) in [
+        (
+            "rousr holders --all --json, by /proc",
+            "rousr holders --all --json",
+        ),
+        ("fuser -m /usr", "fuser -m /usr"),
+        ("fuser -vm /usr", "fuser -vm /usr"),
+        ("fuser /usr/bin/env", "fuser /usr/bin/env"),
+        ("lsof -n -w +f -- /usr", "lsof -n -w +f -- /usr"),
+    ] {
+        figures.rows.push(row(name, slow(line)?));
+    }
     Ok(figures)
 }
 
-fn slow(program: &str, arguments: &[&str]) -> anyhow::Result<Vec<Sample>> {
+fn slow(line: &str) -> anyhow::Result<Vec<Sample>> {
+    let words: Vec<&str> = line.split(' ').collect();
     (0..SLOW_RUNS)
-        .map(|_| Sample::of(|| silently(program, arguments)))
+        .map(|_| Sample::of(|| silently(words[0], &words[1..])))
         .collect()
 }
 
@@ -113,48 +88,46 @@ fn start_agent() -> Background {
     agent
 }
 
-impl Figures {
-    /// The crowd, as rousr tells it.
-    fn by_rousr() -> anyhow::Result<Self> {
-        let text = output("rousr", &["holders", "--all", "--json"])?;
-        let told: serde_json::Value = serde_json::from_slice(&text)?;
-        ensure!(told["source"] == "bpf", "the agent has no BPF programs");
-        let processes = told["processes"].as_array().context("no processes")?;
-        let uses = || {
-            processes
-                .iter()
-                .filter_map(|process| process["uses"].as_array())
-                .flatten()
-        };
-        let figures = Self {
-            processes: processes.len(),
-            mappings: uses().filter_map(|used| used["mappings"].as_u64()).sum(),
-            descriptors: uses()
-                .filter_map(|used| Some(used["descriptors"].as_array()?.len()))
-                .sum(),
-            bytes: text.len(),
-            rows: Vec::new(),
-        };
-        ensure!(
-            figures.processes >= crowd::PROCESSES && figures.mappings >= crowd::MAPPINGS,
-            "the crowd is too small: {figures:?}"
-        );
-        Ok(figures)
-    }
+/// The crowd, as rousr tells it.
+fn by_rousr() -> anyhow::Result<Figures> {
+    let text = output("rousr", &["holders", "--all", "--json"])?;
+    let told: serde_json::Value = serde_json::from_slice(&text)?;
+    ensure!(told["source"] == "bpf", "the agent has no BPF programs");
+    let processes = told["processes"].as_array().context("no processes")?;
+    let uses = || {
+        processes
+            .iter()
+            .filter_map(|process| process["uses"].as_array())
+            .flatten()
+    };
+    let figures = Figures {
+        processes: processes.len(),
+        mappings: uses().filter_map(|used| used["mappings"].as_u64()).sum(),
+        descriptors: uses()
+            .filter_map(|used| Some(used["descriptors"].as_array()?.len()))
+            .sum(),
+        bytes: text.len(),
+        rows: Vec::new(),
+    };
+    ensure!(
+        figures.processes >= crowd::PROCESSES && figures.mappings >= crowd::MAPPINGS,
+        "the crowd is too small: {figures:?}"
+    );
+    Ok(figures)
+}
 
-    fn add(&mut self, name: &'static str, mut samples: Vec<Sample>) {
-        samples.sort_by_key(|sample| sample.wall);
-        let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
-        let middle = &samples[samples.len() / 2];
-        self.rows.push(Row {
-            name,
-            wall: milliseconds(middle.wall),
-            processor: milliseconds(middle.processor),
-            range: [
-                milliseconds(samples[0].wall),
-                milliseconds(samples[samples.len() - 1].wall),
-            ],
-        });
+fn row(name: &str, mut samples: Vec<Sample>) -> Row {
+    samples.sort_by_key(|sample| sample.wall);
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
+    let middle = &samples[samples.len() / 2];
+    Row {
+        name: name.into(),
+        wall: milliseconds(middle.wall),
+        processor: milliseconds(middle.processor),
+        range: [
+            milliseconds(samples[0].wall),
+            milliseconds(samples[samples.len() - 1].wall),
+        ],
     }
 }
 

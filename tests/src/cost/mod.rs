@@ -11,45 +11,16 @@ mod peers;
 use std::{fs, path::Path, thread, time::Duration};
 
 use anyhow::Context as _;
-use serde::Serialize;
+use rousr_figures::cost::{
+    CROWD, FLOOR, FOREIGN, Figure, IDLE, NEIGHBOUR, NOTHING, ROUSR, Report, TMPFS, UNWATCHED,
+    WATCHED,
+};
 
 use crate::{holds, wait};
 use agent::Agent;
 use files::{Files, name};
 use floor::Floor;
 use peers::{Mark, Tool};
-
-/// Everything measured in one guest.
-#[derive(Debug, Default, Serialize)]
-pub struct Report {
-    /// Every figure, in the order measured.
-    pub figures: Vec<Figure>,
-}
-
-/// What one file costs while something is attached, in instructions.
-#[derive(Debug, Serialize)]
-pub struct Figure {
-    /// What is attached.
-    pub attached: &'static str,
-    /// Which file.
-    pub file: &'static str,
-    /// An open and a close.
-    pub pair: u64,
-    /// The open; absent for many processes.
-    pub open: Option<u64>,
-    /// The close; absent for many processes.
-    pub close: Option<u64>,
-    /// Whether it repeated itself.
-    pub settled: bool,
-}
-
-/// The names of the files in a [`Figure`].
-const TMPFS: &str = "tmpfs";
-const FOREIGN: &str = "foreign";
-const UNWATCHED: &str = "unwatched";
-const NEIGHBOUR: &str = "neighbour";
-const WATCHED: &str = "watched";
-const CROWD: &str = "crowd";
 
 /// Measures everything. `programs` holds the object of the empty programs, and the tools.
 ///
@@ -62,16 +33,16 @@ pub fn run(programs: &Path) -> anyhow::Result<Report> {
     thread::sleep(Duration::from_secs(60));
     let mut report = Report::default();
 
-    report.all("nothing at first", &files)?;
+    all(&mut report, "nothing at first", &files)?;
     let floor = Floor::attach(&programs.join("floor.bpf.o"))?;
     settle();
-    report.all("empty programs", &files)?;
+    all(&mut report, FLOOR, &files)?;
     drop(floor);
     settle();
-    report.all("nothing", &files)?;
+    all(&mut report, NOTHING, &files)?;
 
     let agent = Agent::start()?;
-    report.all("rousr", &files)?;
+    all(&mut report, ROUSR, &files)?;
     files.release()?;
     wait(Duration::from_secs(60), "the hold is reaped", || {
         holds().is_empty()
@@ -82,7 +53,7 @@ pub fn run(programs: &Path) -> anyhow::Result<Report> {
         (FOREIGN, &files.foreign),
         (UNWATCHED, &files.unwatched),
     ] {
-        report.one("rousr with nothing to watch", file, path)?;
+        one(&mut report, IDLE, file, path)?;
     }
     drop(agent);
     peers(&mut report, &files, programs)?;
@@ -93,64 +64,62 @@ pub fn run(programs: &Path) -> anyhow::Result<Report> {
 fn peers(report: &mut Report, files: &Files, programs: &Path) -> anyhow::Result<()> {
     let marked = Mark::filesystem(&files.unwatched)?;
     settle();
-    report.one("fanotify filesystem mark", UNWATCHED, &files.unwatched)?;
-    report.one("fanotify filesystem mark", FOREIGN, &files.foreign)?;
+    one(
+        report,
+        "fanotify filesystem mark",
+        UNWATCHED,
+        &files.unwatched,
+    )?;
+    one(report, "fanotify filesystem mark", FOREIGN, &files.foreign)?;
     drop(marked);
     let marked = Mark::inode(&files.unwatched)?;
     settle();
-    report.one("fanotify inode mark", UNWATCHED, &files.unwatched)?;
-    report.one("fanotify inode mark", NEIGHBOUR, &files.neighbour)?;
-    report.one("fanotify inode mark", FOREIGN, &files.foreign)?;
+    one(report, "fanotify inode mark", UNWATCHED, &files.unwatched)?;
+    one(report, "fanotify inode mark", NEIGHBOUR, &files.neighbour)?;
+    one(report, "fanotify inode mark", FOREIGN, &files.foreign)?;
     drop(marked);
 
     mount_tracefs()?;
     for tool in ["opensnoop", "filelife"] {
         let _running = Tool::start(&programs.join(tool))?;
-        report.one(tool, UNWATCHED, &files.unwatched)?;
+        one(report, tool, UNWATCHED, &files.unwatched)?;
     }
     Ok(())
 }
 
-impl Report {
-    fn all(&mut self, attached: &'static str, files: &Files) -> anyhow::Result<()> {
-        for (file, path) in [
-            (TMPFS, &files.tmpfs),
-            (FOREIGN, &files.foreign),
-            (UNWATCHED, &files.unwatched),
-            (NEIGHBOUR, &files.neighbour),
-            (WATCHED, &files.held),
-        ] {
-            self.one(attached, file, path)?;
-        }
-        let pair = crowd::measure(&name(&files.held)?)?;
-        self.figures.push(Figure {
-            attached,
-            file: CROWD,
-            pair,
-            open: None,
-            close: None,
-            settled: false,
-        });
-        Ok(())
+fn all(report: &mut Report, attached: &str, files: &Files) -> anyhow::Result<()> {
+    for (file, path) in [
+        (TMPFS, &files.tmpfs),
+        (FOREIGN, &files.foreign),
+        (UNWATCHED, &files.unwatched),
+        (NEIGHBOUR, &files.neighbour),
+        (WATCHED, &files.held),
+    ] {
+        one(report, attached, file, path)?;
     }
+    let pair = crowd::measure(&name(&files.held)?)?;
+    report.figures.push(Figure {
+        attached: attached.into(),
+        file: CROWD.into(),
+        pair,
+        open: None,
+        close: None,
+        settled: false,
+    });
+    Ok(())
+}
 
-    fn one(
-        &mut self,
-        attached: &'static str,
-        file: &'static str,
-        path: &Path,
-    ) -> anyhow::Result<()> {
-        let cost = pairs::measure(&name(path)?)?;
-        self.figures.push(Figure {
-            attached,
-            file,
-            pair: cost.pair,
-            open: Some(cost.open),
-            close: Some(cost.close),
-            settled: cost.settled,
-        });
-        Ok(())
-    }
+fn one(report: &mut Report, attached: &str, file: &str, path: &Path) -> anyhow::Result<()> {
+    let cost = pairs::measure(&name(path)?)?;
+    report.figures.push(Figure {
+        attached: attached.into(),
+        file: file.into(),
+        pair: cost.pair,
+        open: Some(cost.open),
+        close: Some(cost.close),
+        settled: cost.settled,
+    });
+    Ok(())
 }
 
 /// Lets the kernel finish what an attach or a detach leaves to do.

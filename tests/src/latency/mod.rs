@@ -7,7 +7,7 @@ mod release;
 
 use std::{path::Path, time::Duration};
 
-use serde::Serialize;
+use rousr_figures::latency::{Report, Series};
 
 use crate::Background;
 use agent::{Agent, Tracker};
@@ -18,30 +18,6 @@ use release::Releases;
 const HOLDS: usize = 200;
 /// Holds for the script, which takes seconds for each.
 const SCRIPT_HOLDS: usize = 20;
-
-/// Everything measured in one guest.
-#[derive(Debug, Default, Serialize)]
-pub struct Report {
-    /// One for each tool and state of /usr.
-    pub series: Vec<Series>,
-}
-
-/// Last closes of holds, one after another.
-#[derive(Debug, Serialize)]
-pub struct Series {
-    /// What removes the holds.
-    pub by: &'static str,
-    /// `sealed` or `writable`.
-    pub usr: &'static str,
-    /// Holds that were there at the beginning.
-    pub holds: usize,
-    /// Holds that were not removed in time.
-    pub missed: usize,
-    /// From just before the close to the news of the unlink, microseconds, as this program sees it.
-    pub unlink: Vec<u64>,
-    /// From the death of the file to the agent's verdict, microseconds, as the agent logs it.
-    pub verdict: Vec<u64>,
-}
 
 /// Measures everything. `scripts` holds the script that polls.
 ///
@@ -66,8 +42,8 @@ fn by_rousr(tracker: Tracker, usr: Usr) -> anyhow::Result<Series> {
     let agent = Agent::start(tracker, HOLDS)?;
     let outcome = releases.measure(holds, || usr.settled())?;
     Ok(Series {
-        by: tracker.title(),
-        usr: usr.name(),
+        by: tracker.title().into(),
+        usr: usr.name().into(),
         holds: HOLDS,
         missed: outcome.missed,
         unlink: outcome.latencies,
@@ -82,8 +58,8 @@ fn by_script(scripts: &Path) -> anyhow::Result<Series> {
     let _script = Background::start(&format!("sh {}/fuser.sh", scripts.display()));
     let outcome = releases.measure(holds, || true)?;
     Ok(Series {
-        by: "fuser, once a second",
-        usr: Usr::Writable.name(),
+        by: "fuser, once a second".into(),
+        usr: Usr::Writable.name().into(),
         holds: SCRIPT_HOLDS,
         missed: outcome.missed,
         unlink: outcome.latencies,

@@ -8,18 +8,18 @@ use std::{
 };
 
 use anyhow::Result;
+use rousr_figures::torture::{Options, Run};
 
 use super::{
-    Options,
     agent::{self, Life},
-    figures::Counters,
+    counters::Counters,
     ground,
     holdings::Count,
     judge::{Findings, Scene},
     kind::Phase,
     package::{self, Transaction},
     protocol::Order,
-    report::{Run, progress},
+    report::{Record, progress},
     team::Team,
 };
 use crate::is_sealed;
@@ -44,7 +44,7 @@ pub(super) fn run(options: &Options) -> Result<Run> {
         // Apart from the workers' sequence.
         random: fastrand::Rng::with_seed(!options.seed),
         counters: Counters::default(),
-        run: Run::default(),
+        record: Record::default(),
         upgrade: Duration::from_secs(2),
     };
     conductor.play()?;
@@ -56,7 +56,7 @@ struct Conductor<'a> {
     team: Team,
     random: fastrand::Rng,
     counters: Counters,
-    run: Run,
+    record: Record,
     /// How long the last upgrade took.
     upgrade: Duration,
 }
@@ -66,25 +66,25 @@ impl Conductor<'_> {
         let began = Instant::now();
         for round in 0.. {
             self.round(round)?;
-            progress(&format!(
+            progress(format!(
                 "{:.0} s, round {round}: {}",
                 began.elapsed().as_secs_f64(),
-                self.run.summary()
+                self.record.summary()
             ));
             // Of each pair of rounds the second has the filesystem blocked.
-            if self.run.is_failed() || (round > 0 && self.is_done(began)) {
+            if self.record.run.is_failed() || (round > 0 && self.is_done(began)) {
                 break;
             }
         }
-        self.run.seconds = began.elapsed().as_secs_f64();
+        self.record.run.seconds = began.elapsed().as_secs_f64();
         Ok(())
     }
 
     fn is_done(&self, began: Instant) -> bool {
         let reached = |wanted: Option<u64>, is| wanted.is_some_and(|wanted| is >= wanted);
         began.elapsed().as_secs() >= self.options.seconds
-            || reached(self.options.operations, self.run.total())
-            || reached(self.options.kills, self.run.kills)
+            || reached(self.options.operations, self.record.run.total())
+            || reached(self.options.kills, self.record.run.kills)
     }
 
     /// One upgrade: the files of the generation are opened, replaced, held for a while without a name,
@@ -151,7 +151,7 @@ impl Conductor<'_> {
     fn death(&mut self, dies: bool, upgrades: f64) -> Result<Death> {
         // Drawn in any case: the moments of others do not depend on it.
         let moment = self.upgrade.mul_f64(upgrades * self.random.f64());
-        self.run.kills += u64::from(dies);
+        self.record.run.kills += u64::from(dies);
         let life = match dies {
             true => Some(Life::after(None)?),
             false => None,
@@ -176,8 +176,8 @@ impl Conductor<'_> {
         let model = poll(is_over, || Ok(scene.check_model(&agent::kernel_counts()?)))?;
         findings.drift += model.drift;
         findings.told.extend(model.told);
-        self.run.unsealed += u64::from(!sealed);
-        self.run.settled(took, &scene.model, &findings);
+        self.record.run.unsealed += u64::from(!sealed);
+        self.record.settled(took, &scene.model, &findings);
         self.counters.look(&agent::metrics()?);
         Ok(())
     }
@@ -190,14 +190,14 @@ impl Conductor<'_> {
                 model.entry(inode).or_default().add(count);
             }
         }
-        self.run.workers(&reports);
+        self.record.workers(&reports);
         let public = package::inodes(self.options.files)?;
         Ok(Scene { model, public })
     }
 
     /// Lets go of all, and asks the agent what it saw.
     fn finish(mut self) -> Result<Run> {
-        if !self.run.is_failed() {
+        if !self.record.run.is_failed() {
             self.team.order(&Order::Release {
                 generation: u32::MAX,
             })?;
@@ -205,8 +205,8 @@ impl Conductor<'_> {
             Transaction::begin()?.end()?;
             self.judge(false)?;
         }
-        self.run.agent(&self.counters, &agent::log()?);
-        Ok(self.run)
+        self.record.agent(&self.counters, &agent::log()?);
+        Ok(self.record.run)
     }
 }
 

@@ -8,8 +8,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use rousr_figures::torture::{Options, Ring};
 
-use super::{EMPTY_FOLDER, FOLDER, Mode, Options, agent, kind::Kind};
+use super::{EMPTY_FOLDER, FOLDER, agent, kind::Kind};
 use crate::{swap, sys::swapon};
 
 /// Where dying processes' memory is swapped to.
@@ -43,7 +44,7 @@ pub(super) fn prepare(options: &Options) -> Result<()> {
     command("systemctl", &["restart", "systemd-journald"])?;
     hurry()?;
     swap_on().context("cannot make a swap area")?;
-    let ring = (options.mode == Mode::Overflow).then_some(SMALL_RING);
+    let ring = (options.ring == Ring::Small).then_some(SMALL_RING);
     agent::start(ring)
 }
 

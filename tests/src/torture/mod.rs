@@ -8,7 +8,7 @@
 
 mod agent;
 mod conductor;
-mod figures;
+mod counters;
 mod ground;
 mod holdings;
 mod image;
@@ -31,7 +31,6 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use rustix::fs::OFlags;
-use serde::{Deserialize, Serialize};
 
 /// Where the programs and the agent's log are; not in the volume.
 const FOLDER: &str = "/run/rousr-torture";
@@ -41,37 +40,6 @@ const HOLDS: &str = "/usr/.rousr";
 /// The package that is upgraded, and its files.
 const PACKAGE: &str = "rousr-torture";
 const PACKAGE_FOLDER: &str = "/usr/lib/rousr-torture";
-
-/// What a run does. The sequence of each worker's operations follows from `seed`, `workers`, `files`,
-/// `operations_a_round` and the worker's number; the rest says where it is cut off.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Options {
-    seed: u64,
-    /// Processes that take and release.
-    workers: usize,
-    /// Files of the package.
-    files: usize,
-    /// Each worker's, between the opening of a generation and the letting go of the one before.
-    operations_a_round: u64,
-    /// The run ends after the round in which it is over.
-    seconds: u64,
-    /// Or in which as many are done.
-    operations: Option<u64>,
-    /// Or in which the agent has died as often: once in each upgrade.
-    kills: Option<u64>,
-    mode: Mode,
-}
-
-/// How the agent is started.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Mode {
-    /// As its unit says.
-    Normal,
-    /// With a ring buffer that overflows.
-    Overflow,
-}
 
 /// Plays a role by the program's arguments: `worker PLACE`, `partner`, or the conductor's options.
 pub fn main(arguments: &[String]) -> ExitCode {
@@ -92,8 +60,9 @@ fn act(arguments: &[&str]) -> Result<ExitCode> {
         [options] => {
             let options = serde_json::from_str(options).context("the options are no JSON")?;
             let run = conductor::run(&options)?;
-            report::report(&run);
-            return Ok(match run.is_failed() {
+            let failed = run.is_failed();
+            report::report(run);
+            return Ok(match failed {
                 true => ExitCode::FAILURE,
                 false => ExitCode::SUCCESS,
             });

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
+use rousr_figures::attribution::{Figures, Row};
 
 use super::program::{self, FLOOR, Measuring, SHARE};
 use crate::lab::kernel::Kernel;
@@ -34,25 +34,6 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// What the measuring program says.
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Figures {
-    processes: usize,
-    mappings: u64,
-    descriptors: usize,
-    bytes: usize,
-    rows: Vec<Row>,
-}
-
-#[derive(Debug, Deserialize, Serialize)]
-struct Row {
-    name: String,
-    wall: f64,
-    processor: f64,
-    range: [f64; 2],
-}
-
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let measuring = Measuring::build("attribution")?;
     measuring.give(&program::floor()?, FLOOR)?;
@@ -65,7 +46,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         println!("Linux {version}\n\n{}", table(&figures));
     }
-    let ratio = figures.ratio(&figures.rows[HOLDERS]);
+    let ratio = ratio(&figures, &figures.rows[HOLDERS]);
     if ratio > LIMIT {
         say::line(format!(
             "error: `rousr holders --all` took {ratio:.2} times the bare pass, more than {LIMIT}"
@@ -75,11 +56,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-impl Figures {
-    /// How often the time of the bare pass a row took.
-    fn ratio(&self, row: &Row) -> f64 {
-        row.wall / self.rows[BARE].wall
-    }
+/// How often the time of the bare pass a row took.
+fn ratio(figures: &Figures, row: &Row) -> f64 {
+    row.wall / figures.rows[BARE].wall
 }
 
 fn table(figures: &Figures) -> String {
@@ -103,7 +82,7 @@ fn table(figures: &Figures) -> String {
         } = row;
         text.push_str(&format!(
             "| {name} | {wall:.0} | {fastest:.0} to {slowest:.0} | {processor:.0} | {:.2} |\n",
-            figures.ratio(row)
+            ratio(figures, row)
         ));
     }
     text

@@ -4,11 +4,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
+use rousr_figures::cost::Report;
 use serde_json::json;
 
 use super::Kernels;
 use super::program::{self, FLOOR, Measuring, SHARE};
-use super::table::{Report, Row};
+use super::table::Row;
 use crate::lab::tools;
 use crate::say;
 use crate::setup::{self, Need};

@@ -5,7 +5,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
+use rousr_figures::{
+    latency::{Report, Series},
+    percentile,
+};
+use serde::Serialize;
 use serde_json::json;
 
 use super::Kernels;
@@ -29,23 +33,6 @@ pub(crate) struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
-}
-
-/// What the measuring program prints.
-#[derive(Debug, Deserialize)]
-struct Report {
-    series: Vec<Series>,
-}
-
-/// Last closes of holds, one after another; times in microseconds.
-#[derive(Debug, Deserialize)]
-struct Series {
-    by: String,
-    usr: String,
-    holds: usize,
-    missed: usize,
-    unlink: Vec<u64>,
-    verdict: Vec<u64>,
 }
 
 /// A series in a few figures, in microseconds.
@@ -115,13 +102,9 @@ impl Spread {
     /// By nearest rank; nothing comes of nothing.
     fn of(mut values: Vec<u64>) -> Option<Self> {
         values.sort_unstable();
-        let rank = |percent: usize| {
-            let rank = (values.len() * percent).div_ceil(100);
-            values.get(rank.checked_sub(1)?).copied()
-        };
         Some(Self {
-            median: rank(50)?,
-            p99: rank(99)?,
+            median: percentile(&values, 50)?,
+            p99: percentile(&values, 99)?,
         })
     }
 }

@@ -2,24 +2,10 @@
 
 use std::fmt::Write as _;
 
-use serde::{Deserialize, Serialize};
-
-/// What the measuring program prints.
-#[derive(Debug, Deserialize)]
-pub(super) struct Report {
-    pub(super) figures: Vec<Figure>,
-}
-
-/// What one file costs while something is attached, in instructions.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub(super) struct Figure {
-    attached: String,
-    file: String,
-    pair: i64,
-    open: Option<i64>,
-    close: Option<i64>,
-    settled: bool,
-}
+use rousr_figures::cost::{
+    CROWD, FLOOR, FOREIGN, Figure, IDLE, NEIGHBOUR, NOTHING, ROUSR, TMPFS, UNWATCHED, WATCHED,
+};
+use serde::Serialize;
 
 /// A figure, and what it is more than the same file costs otherwise.
 #[derive(Debug, Serialize)]
@@ -46,17 +32,17 @@ enum Limit {
 impl Row {
     /// A row for each figure.
     pub(super) fn all(figures: &[Figure]) -> Vec<Self> {
-        let pair = |attached: &str, file: &str| {
-            figures
+        let over = |figure: &Figure, attached: &str| {
+            let base = figures
                 .iter()
-                .find(|figure| figure.attached == attached && figure.file == file)
-                .map(|figure| figure.pair)
+                .find(|base| base.attached == attached && base.file == figure.file)?;
+            figure.pair.checked_signed_diff(base.pair)
         };
         figures
             .iter()
             .map(|figure| Self {
-                over_nothing: pair("nothing", &figure.file).map(|base| figure.pair - base),
-                over_floor: pair("empty programs", &figure.file).map(|base| figure.pair - base),
+                over_nothing: over(figure, NOTHING),
+                over_floor: over(figure, FLOOR),
                 limit: limit(&figure.attached, &figure.file),
                 figure: figure.clone(),
             })
@@ -75,10 +61,10 @@ impl Row {
 
 fn limit(attached: &str, file: &str) -> Option<Limit> {
     Some(match (attached, file) {
-        ("rousr with nothing to watch", _) => Limit::OverNothing(0),
-        ("rousr", "tmpfs" | "foreign") => Limit::OverFloor(80),
-        ("rousr", "unwatched" | "neighbour") => Limit::OverFloor(220),
-        ("rousr", "watched" | "crowd") => Limit::OverFloor(900),
+        (IDLE, _) => Limit::OverNothing(0),
+        (ROUSR, TMPFS | FOREIGN) => Limit::OverFloor(80),
+        (ROUSR, UNWATCHED | NEIGHBOUR) => Limit::OverFloor(220),
+        (ROUSR, WATCHED | CROWD) => Limit::OverFloor(900),
         _ => return None,
     })
 }
@@ -101,10 +87,10 @@ pub(super) fn markdown(rows: &[Row]) -> String {
             "| {} | {} | {} | {} | {}{} | {} | {} | {limit}{} |",
             figure.attached,
             file(&figure.file),
-            thousands(figure.open),
-            thousands(figure.close),
+            figure.open.map(thousands).unwrap_or_default(),
+            figure.close.map(thousands).unwrap_or_default(),
             if figure.settled { "" } else { "~" },
-            thousands(Some(figure.pair)),
+            thousands(figure.pair),
             signed(row.over_nothing),
             signed(row.over_floor),
             if row.is_exceeded() { " !" } else { "" },
@@ -116,27 +102,29 @@ pub(super) fn markdown(rows: &[Row]) -> String {
 /// What a file is, in the table's words.
 fn file(name: &str) -> &str {
     match name {
-        "foreign" => "another ext4",
-        "unwatched" => "/usr",
-        "neighbour" => "/usr, another file",
-        "watched" => "a hold",
-        "crowd" => "a hold, 16 processes",
+        FOREIGN => "another ext4",
+        UNWATCHED => "/usr",
+        NEIGHBOUR => "/usr, another file",
+        WATCHED => "a hold",
+        CROWD => "a hold, 16 processes",
         other => other,
     }
 }
 
 fn signed(value: Option<i64>) -> String {
-    match value {
-        Some(value) if value > 0 => format!("+{}", thousands(Some(value))),
-        value => thousands(value),
-    }
-}
-
-fn thousands(value: Option<i64>) -> String {
     let Some(value) = value else {
         return String::new();
     };
-    let digits = value.unsigned_abs().to_string();
+    let sign = match value {
+        ..0 => "-",
+        0 => "",
+        1.. => "+",
+    };
+    sign.to_owned() + &thousands(value.unsigned_abs())
+}
+
+fn thousands(value: u64) -> String {
+    let digits = value.to_string();
     let mut grouped = String::new();
     for (index, digit) in digits.chars().enumerate() {
         if index > 0 && (digits.len() - index).is_multiple_of(3) {
@@ -144,18 +132,14 @@ fn thousands(value: Option<i64>) -> String {
         }
         grouped.push(digit);
     }
-    if value < 0 {
-        format!("-{grouped}")
-    } else {
-        grouped
-    }
+    grouped
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn figure(attached: &str, file: &str, pair: i64) -> Figure {
+    fn figure(attached: &str, file: &str, pair: u64) -> Figure {
         Figure {
             attached: attached.into(),
             file: file.into(),
@@ -241,11 +225,11 @@ mod tests {
     fn digits_are_grouped_by_three() {
         for (value, expected) in [
             (0, "0"),
-            (999, "999"),
-            (1000, "1,000"),
+            (999, "+999"),
+            (1000, "+1,000"),
             (-1_234_567, "-1,234,567"),
         ] {
-            assert_eq!(thousands(Some(value)), expected);
+            assert_eq!(signed(Some(value)), expected);
         }
     }
 }

@@ -1,6 +1,5 @@
 //! `cargo xtask torture`: holders taken and released in every way there is, against a model.
 
-mod figures;
 mod run;
 mod view;
 
@@ -8,11 +7,11 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{ArgAction, ValueEnum, value_parser};
+use rousr_figures::torture::Run;
 
 use crate::lab::kernel::Kernel;
 use crate::say;
 use crate::setup::{self, Need};
-use figures::Run;
 use run::{Bench, Plan};
 
 /// Take and release holders in every way there is while a package is upgraded, against a model
@@ -186,5 +185,23 @@ impl Arguments {
                 mode: self.mode,
             })
             .collect()
+    }
+}
+
+/// A run as the guest reports it.
+#[cfg(test)]
+fn sample() -> Run {
+    Run {
+        seconds: 2.5,
+        operations: [("dup".to_owned(), 100), ("open".to_owned(), 200)].into(),
+        reaped: 40,
+        latency: Some(rousr_figures::torture::Latency {
+            count: 40,
+            median: 900,
+            p90: 2000,
+            p99: 5000,
+            max: 6000,
+        }),
+        ..Run::default()
     }
 }

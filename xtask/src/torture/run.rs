@@ -7,9 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::json;
+use rousr_figures::torture::{Line, Options, Ring, Run};
 
-use super::figures::{Line, Run};
 use super::{Mode, Preempt};
 use crate::guest::{EMULATOR_FAULT, Ending, Guest};
 use crate::install::{self, Installed};
@@ -20,7 +19,7 @@ use crate::{cargo, lab, say};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Pace {
     /// Files of the package.
-    files: u64,
+    files: usize,
     /// Operations of each worker.
     operations: u64,
 }
@@ -92,22 +91,21 @@ impl Plan {
     }
 
     /// What the program in the guest takes.
-    fn options(&self) -> String {
+    fn options(&self) -> Options {
         let Pace { files, operations } = self.pace();
-        json!({
-            "seed": self.seed,
-            "workers": self.workers,
-            "files": files,
-            "operationsARound": operations,
-            "seconds": self.seconds,
-            "operations": self.operations,
-            "kills": self.kills,
-            "mode": match self.mode {
-                Mode::Overflow => "overflow",
-                Mode::Normal | Mode::NoLsm => "normal",
+        Options {
+            seed: self.seed,
+            workers: self.workers as usize,
+            files,
+            operations_a_round: operations,
+            seconds: self.seconds,
+            operations: self.operations,
+            kills: self.kills,
+            ring: match self.mode {
+                Mode::Overflow => Ring::Small,
+                Mode::Normal | Mode::NoLsm => Ring::Normal,
             },
-        })
-        .to_string()
+        }
     }
 
     fn append(&self) -> String {
@@ -151,7 +149,8 @@ impl Bench {
             share: Some(self.share.clone()),
             ..Guest::systemd(plan.kernel)
         };
-        let command: [OsString; 2] = ["/run/share/torture".into(), plan.options().into()];
+        let options = serde_json::to_string(&plan.options())?;
+        let command: [OsString; 2] = ["/run/share/torture".into(), options.into()];
         // By an emulator's fault it begins anew: what is left is one whole run.
         let (ending, reader) = guest.run_whole(&command, Reader::default)?;
         let why = match (ending, reader.run) {
@@ -216,21 +215,21 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sample;
     use super::*;
 
     #[test]
     fn keeps_the_report_and_what_is_not_ours() {
         let mut reader = Reader::default();
-        let text = format!(
-            "{{\"progress\":\"round 1\"}}\nwarning: odd\n{{\"report\":{}}}\n",
-            super::super::figures::SAMPLE
-        );
+        let line = |line| serde_json::to_string(&line).expect("JSON");
+        let progress = line(Line::Progress("round 1".into()));
+        let report = line(Line::Report(sample().into()));
+        let text = format!("{progress}\nwarning: odd\n{report}\n");
         for chunk in text.as_bytes().chunks(7) {
             reader.write_all(chunk).expect("takes it");
         }
         assert_eq!(reader.other, "warning: odd\n");
-        let run = reader.run.expect("a report");
-        assert_eq!(run.total(), 300);
+        assert_eq!(reader.run, Some(sample()));
     }
 
     #[test]

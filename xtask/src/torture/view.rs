@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::figures::Run;
+use rousr_figures::torture::Run;
 
 /// A table of the runs, one of the operations by kind, and what went wrong.
 pub(super) fn tables(runs: &[Run]) -> String {
@@ -116,14 +116,16 @@ fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::figures::SAMPLE;
+    use super::super::sample;
     use super::*;
 
     #[test]
     fn shows_figures_shares_and_what_went_wrong() {
-        let mut run: Run = serde_json::from_str(SAMPLE).expect("parses");
-        run.kernel = "6.12.1".into();
-        run.told = vec!["inode 7: odd".into()];
+        let run = Run {
+            kernel: "6.12.1".into(),
+            told: vec!["inode 7: odd".into()],
+            ..sample()
+        };
         let text = tables(&[run]);
         for line in [
             "| 6.12.1 |  |  | 40 | 0.9 | 2.0 | 5.0 | 6.0 |",
