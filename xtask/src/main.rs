@@ -8,6 +8,7 @@ mod demo;
 mod guest;
 mod install;
 mod lab;
+mod lines;
 mod process;
 mod say;
 mod setup;

@@ -1,7 +1,5 @@
 //! What an act's script tells the host, line by line.
 
-use std::io::{self, Write};
-
 const MARK: &str = "demo:";
 
 /// A line of an act.
@@ -52,38 +50,6 @@ fn marked(line: &str) -> Option<Line> {
     }
 }
 
-/// Cuts what is written to it into lines.
-pub(super) struct Lines<F> {
-    partial: Vec<u8>,
-    each: F,
-}
-
-impl<F: FnMut(Line)> Lines<F> {
-    pub(super) fn new(each: F) -> Self {
-        let partial = Vec::new();
-        Self { partial, each }
-    }
-}
-
-impl<F: FnMut(Line)> Write for Lines<F> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        for &byte in bytes {
-            match byte {
-                b'\n' => {
-                    (self.each)(Line::parse(&String::from_utf8_lossy(&self.partial)));
-                    self.partial.clear();
-                }
-                _ => self.partial.push(byte),
-            }
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,19 +81,6 @@ mod tests {
         ];
         for (line, expected) in cases {
             assert_eq!(Line::parse(line), expected, "{line}");
-        }
-    }
-
-    #[test]
-    fn cuts_do_not_matter() {
-        let stream = b"demo:note one\ntwo\n";
-        for size in 1..=stream.len() {
-            let mut seen = Vec::new();
-            let mut lines = Lines::new(|line| seen.push(line));
-            for chunk in stream.chunks(size) {
-                lines.write_all(chunk).unwrap();
-            }
-            assert_eq!(seen, [Line::Note("one".into()), Line::Log("two".into())]);
         }
     }
 }

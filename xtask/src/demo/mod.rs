@@ -16,9 +16,10 @@ use crate::guest::{EMULATOR_FAULT, Ending, Guest};
 use crate::install::{self, Installed};
 use crate::lab::demo_package;
 use crate::lab::kernel::Kernel;
+use crate::lines::Lines;
 use crate::setup::{self, Need};
 use crate::{lab, say};
-use line::{Line, Lines};
+use line::Line;
 use view::Told;
 
 /// Show one upgrade of a server with a read-only /usr, without and with rousr
@@ -159,7 +160,7 @@ fn perform(act: Act, guest: &Guest, sender: &Sender<(Act, Option<Line>)>) -> Res
     let send = |line| drop(sender.send((act, line)));
     let lines = || {
         send(None);
-        Lines::new(|line| send(Some(line)))
+        Lines::new(|line| send(Some(Line::parse(&String::from_utf8_lossy(line)))))
     };
     let (ending, _) = guest.run_whole(&command, lines)?;
     Ok(ending)

@@ -1,8 +1,8 @@
 //! One run in one guest.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use super::{Mode, Preempt};
 use crate::guest::{EMULATOR_FAULT, Ending, Guest};
 use crate::install::{self, Installed};
 use crate::lab::kernel::Kernel;
+use crate::lines::Lines;
 use crate::{cargo, lab, say};
 
 /// How much happens between two upgrades. The sequence of operations depends on it.
@@ -152,8 +153,14 @@ impl Bench {
         let options = serde_json::to_string(&plan.options())?;
         let command: [OsString; 2] = ["/run/share/torture".into(), options.into()];
         // By an emulator's fault it begins anew: what is left is one whole run.
-        let (ending, reader) = guest.run_whole(&command, Reader::default)?;
-        let why = match (ending, reader.run) {
+        let said = RefCell::new(Said::default());
+        let anew = || {
+            said.take();
+            Lines::new(|line| said.borrow_mut().take(line))
+        };
+        let (ending, _) = guest.run_whole(&command, anew)?;
+        let Said { run, other } = said.take();
+        let why = match (ending, run) {
             (Ending::Exited(_), Some(run)) => {
                 return Ok(Run {
                     kernel: plan.kernel.version()?.unwrap_or_default(),
@@ -168,43 +175,25 @@ impl Bench {
             (Ending::Interrupted, _) => "interrupted".into(),
             (Ending::EmulatorFault, _) => EMULATOR_FAULT.into(),
         };
-        bail!("{why}\n{}once more: {}", reader.other, plan.command())
+        bail!("{why}\n{other}once more: {}", plan.command())
     }
 }
 
-/// Takes the program's lines apart.
+/// What the program said.
 #[derive(Debug, Default)]
-struct Reader {
-    line: Vec<u8>,
+struct Said {
     run: Option<Run>,
     /// What is no line of ours.
     other: String,
 }
 
-impl Write for Reader {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        for &byte in bytes {
-            match byte {
-                b'\n' => self.take_line(),
-                byte => self.line.push(byte),
-            }
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Reader {
-    fn take_line(&mut self) {
-        let line = std::mem::take(&mut self.line);
-        match serde_json::from_slice(&line) {
+impl Said {
+    fn take(&mut self, line: &[u8]) {
+        match serde_json::from_slice(line) {
             Ok(Line::Progress(text)) => say::line(format!("torture: {text}")),
             Ok(Line::Report(run)) => self.run = Some(*run),
             Err(_) => {
-                let line = String::from_utf8_lossy(&line);
+                let line = String::from_utf8_lossy(line);
                 say::line(&line);
                 self.other += &line;
                 self.other.push('\n');
@@ -220,16 +209,13 @@ mod tests {
 
     #[test]
     fn keeps_the_report_and_what_is_not_ours() {
-        let mut reader = Reader::default();
-        let line = |line| serde_json::to_string(&line).expect("JSON");
-        let progress = line(Line::Progress("round 1".into()));
-        let report = line(Line::Report(sample().into()));
-        let text = format!("{progress}\nwarning: odd\n{report}\n");
-        for chunk in text.as_bytes().chunks(7) {
-            reader.write_all(chunk).expect("takes it");
-        }
-        assert_eq!(reader.other, "warning: odd\n");
-        assert_eq!(reader.run, Some(sample()));
+        let line = |line| serde_json::to_vec(&line).expect("JSON");
+        let mut said = Said::default();
+        said.take(&line(Line::Progress("round 1".into())));
+        said.take(b"warning: odd");
+        said.take(&line(Line::Report(sample().into())));
+        assert_eq!(said.other, "warning: odd\n");
+        assert_eq!(said.run, Some(sample()));
     }
 
     #[test]
