@@ -1,29 +1,17 @@
 //! The agent itself: idle, doubled, restarted, without BPF.
 
 mod root {
-    use std::{fs, thread, time::Duration};
+    use std::time::Duration;
 
     use rousr_tests::{
-        assert_sealed, begin, holds, inode, shell, status, succeed, wait, wait_for_reap,
+        agent_pid, assert_idle, assert_sealed, begin, holds, inode, shell, status, succeed,
+        wait_for_agent, wait_for_reap,
     };
-
-    fn agent_pid() -> String {
-        succeed("systemctl show -P MainPID rousr").trim().to_owned()
-    }
 
     #[test]
     fn an_idle_agent_does_not_wake_up() {
         begin();
-        let pid = agent_pid();
-        let switches = || {
-            let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the agent");
-            let lines = status.lines().filter(|line| line.contains("ctxt_switches"));
-            lines.map(str::to_owned).collect::<Vec<_>>()
-        };
-        thread::sleep(Duration::from_secs(2));
-        let before = switches();
-        thread::sleep(Duration::from_secs(60));
-        assert_eq!(switches(), before);
+        assert_idle(Duration::from_secs(2), Duration::from_secs(60));
     }
 
     #[test]
@@ -45,9 +33,7 @@ mod root {
         succeed("apt-get -y -q purge rousr-demo");
         assert!(holds().contains(&held));
         succeed("systemctl kill -s KILL rousr && sleep 1");
-        wait(Duration::from_secs(30), "the agent is back", || {
-            shell("systemctl is-active --quiet rousr").status == 0
-        });
+        wait_for_agent();
         assert!(holds().contains(&held));
         assert_sealed();
         succeed("systemctl stop rousr-demo-script");

@@ -1,10 +1,11 @@
 //! An agent to which BPF is refused: fanotify tells it of closes.
 
 mod root {
-    use std::{fs, thread, time::Duration};
+    use std::{fs, time::Duration};
 
     use rousr_tests::{
-        assert_sealed, begin, holds, inode, shell, status, succeed, wait, wait_for_reap,
+        assert_idle, assert_sealed, begin, holds, inode, shell, status, succeed, wait,
+        wait_for_agent, wait_for_reap,
     };
 
     const DROP_IN: &str = "/run/systemd/system/rousr.service.d/no-bpf.conf";
@@ -62,25 +63,14 @@ mod root {
         assert!(!holds().is_empty());
         // Its marks end with it, and what is closed before the next one starts nobody tells.
         succeed("systemctl kill -s KILL rousr && systemctl stop rousr-demo-script");
-        wait(Duration::from_secs(30), "the agent is back", || {
-            shell("systemctl is-active --quiet rousr").status == 0
-        });
+        wait_for_agent();
         wait_for_reap();
     }
 
     #[test]
     fn an_idle_agent_does_not_wake_up() {
         let _without_bpf = WithoutBpf::begin();
-        let pid = succeed("systemctl show -P MainPID rousr").trim().to_owned();
-        let switches = || {
-            let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the agent");
-            let lines = status.lines().filter(|line| line.contains("ctxt_switches"));
-            lines.map(str::to_owned).collect::<Vec<_>>()
-        };
-        thread::sleep(Duration::from_secs(4));
-        let before = switches();
-        thread::sleep(Duration::from_secs(10));
-        assert_eq!(switches(), before);
+        assert_idle(Duration::from_secs(4), Duration::from_secs(10));
     }
 
     #[test]

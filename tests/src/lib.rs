@@ -4,6 +4,8 @@ pub mod attribution;
 pub mod cost;
 pub mod kinds;
 pub mod latency;
+mod log;
+mod made;
 pub mod package;
 mod swap;
 mod sys;
@@ -25,6 +27,9 @@ use std::{
 };
 
 use sys::PrivateCopy;
+
+/// The hold directory.
+pub const HOLDS: &str = "/usr/.rousr";
 
 /// A finished command.
 #[derive(Debug)]
@@ -153,6 +158,44 @@ pub fn wait_for_reap() {
     );
 }
 
+/// Waits until the agent's service is active.
+///
+/// # Panics
+///
+/// Panics when it is not within half a minute.
+#[track_caller]
+pub fn wait_for_agent() {
+    wait(Duration::from_secs(30), "the agent runs", || {
+        shell("systemctl is-active --quiet rousr").status == 0
+    });
+}
+
+/// The agent's process.
+#[track_caller]
+pub fn agent_pid() -> String {
+    succeed("systemctl show -P MainPID rousr").trim().to_owned()
+}
+
+/// Fails where the agent has run within this time, after a pause for what it does at its start.
+///
+/// # Panics
+///
+/// Panics where it has.
+#[track_caller]
+pub fn assert_idle(pause: Duration, time: Duration) {
+    let status = format!("/proc/{}/status", agent_pid());
+    let switches = || {
+        let status = fs::read_to_string(&status).expect("the agent");
+        let lines = status.lines().filter(|line| line.contains("ctxt_switches"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    thread::sleep(pause);
+    let before = switches();
+    assert_eq!(before.len(), 2, "voluntary and involuntary ones");
+    thread::sleep(time);
+    assert_eq!(switches(), before);
+}
+
 /// Brings the guest into the state that a scenario begins with, whatever the last one left: the
 /// agent runs, nothing is held, /usr is sealed and the scenarios' packages are not installed.
 ///
@@ -163,9 +206,7 @@ pub fn wait_for_reap() {
 pub fn begin() {
     shell("systemctl stop rousr-demo rousr-demo-script");
     shell("systemctl reset-failed rousr; systemctl start rousr");
-    wait(Duration::from_secs(30), "the agent runs", || {
-        shell("systemctl is-active --quiet rousr").status == 0
-    });
+    wait_for_agent();
     for package in ["rousr-demo", "rousr-kinds"] {
         if fs::exists(format!("/usr/share/{package}")).expect("readable") {
             succeed(&format!("apt-get -y -q purge {package}"));
@@ -212,7 +253,7 @@ pub fn orphans() -> Vec<PathBuf> {
 
 /// The inode numbers in the hold directory.
 pub fn holds() -> BTreeSet<u64> {
-    fs::read_dir("/usr/.rousr")
+    fs::read_dir(HOLDS)
         .map(|names| {
             names
                 .filter_map(|name| name.ok()?.file_name().to_str()?.parse().ok())

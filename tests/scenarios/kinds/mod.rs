@@ -11,7 +11,7 @@ use std::{
 };
 
 use rousr_tests::{
-    holds, inode, is_sealed,
+    HOLDS, holds, inode, is_sealed,
     kinds::{Holder, Kind},
     package::{self, FOLDER, Packed},
     succeed,
@@ -49,7 +49,7 @@ fn inode_of(kind: Kind) -> u64 {
 
 /// A hold.
 fn kept(inode: u64) -> PathBuf {
-    Path::new("/usr/.rousr").join(inode.to_string())
+    Path::new(HOLDS).join(inode.to_string())
 }
 
 #[track_caller]

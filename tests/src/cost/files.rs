@@ -2,14 +2,8 @@
 
 use std::{
     ffi::{CString, OsStr},
-    fs::{self, DirBuilder, File},
-    os::{
-        fd::OwnedFd,
-        unix::{
-            ffi::OsStrExt as _,
-            fs::{DirBuilderExt as _, MetadataExt as _},
-        },
-    },
+    fs::{self, File},
+    os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
     path::{Path, PathBuf},
 };
 
@@ -19,8 +13,7 @@ use rustix::{
     mount::{MountFlags, mount_remount},
 };
 
-/// Where holds are.
-const HOLDS: &str = "/usr/.rousr";
+use crate::{HOLDS, made};
 
 /// One file of each kind. Each is compared with itself only, so that the way to it does not matter.
 pub(super) struct Files {
@@ -41,14 +34,14 @@ impl Files {
     /// Makes them. /usr is sealed afterwards, as it was before.
     pub(super) fn create() -> anyhow::Result<Self> {
         mount_remount("/usr", MountFlags::empty(), c"").context("cannot make /usr writable")?;
-        let held = hold()?;
+        let (inode, holder) = made::hold()?;
         let files = Self {
             tmpfs: create("/run/cost/file")?,
             foreign: create("/var/lib/cost/file")?,
             unwatched: create("/usr/lib/cost/file")?,
             neighbour: create("/usr/lib/cost/neighbour")?,
-            holder: File::open(&held)?.into(),
-            held,
+            held: Path::new(HOLDS).join(inode.to_string()),
+            holder: holder.into(),
         };
         mkfifoat(CWD, "/run/cost/fifo", Mode::RUSR)?;
         mount_remount("/usr", MountFlags::RDONLY, c"").context("cannot seal /usr")?;
@@ -60,18 +53,6 @@ impl Files {
         let other = File::open("/dev/null")?;
         rustix::io::dup2(other, &mut self.holder).context("cannot give up the hold")
     }
-}
-
-/// A file whose only name is a hold's.
-fn hold() -> anyhow::Result<PathBuf> {
-    DirBuilder::new()
-        .mode(0o700)
-        .create(HOLDS)
-        .with_context(|| format!("cannot create {HOLDS}"))?;
-    let draft = create("/usr/.rousr/draft")?;
-    let held = Path::new(HOLDS).join(fs::metadata(&draft)?.ino().to_string());
-    fs::rename(draft, &held)?;
-    Ok(held)
 }
 
 fn create(path: &str) -> anyhow::Result<PathBuf> {

@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use crate::{status, succeed, wait};
+use crate::{log, status, succeed, wait};
 
 const DROP_IN: &str = "/run/systemd/system/rousr.service.d";
 
@@ -75,31 +75,6 @@ impl Agent {
             "journalctl --sync; journalctl --no-pager -o cat \
              _SYSTEMD_INVOCATION_ID=$(systemctl show -P InvocationID rousr)",
         );
-        Ok(values(&journal, "verdict_us"))
-    }
-}
-
-/// The values of `key` in the lines about reaps.
-fn values(journal: &str, key: &str) -> Vec<u64> {
-    journal
-        .lines()
-        .filter(|line| line.contains(" reaped "))
-        .flat_map(str::split_whitespace)
-        .filter_map(|word| word.strip_prefix(key)?.strip_prefix('=')?.parse().ok())
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::values;
-
-    #[test]
-    fn reads_the_lines_about_reaps() {
-        let journal = " INFO reaped inode=7 bytes=4096 latency_us=900 verdict_us=310 level=\"sealed\"\n\
-                       INFO began verdict_us=1\n\
-                       INFO reaped inode=8 bytes=4096 latency_us=901 verdict_us=12\n\
-                       INFO reaped inode=9 bytes=4096\n";
-        assert_eq!(values(journal, "verdict_us"), [310, 12]);
-        assert_eq!(values(journal, "latency_us"), [900, 901]);
+        Ok(log::of_reaps(&journal, "verdict_us"))
     }
 }

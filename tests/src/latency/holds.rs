@@ -1,21 +1,8 @@
 //! Holds, each with one holder: a descriptor of this program.
 
-use std::{
-    fs::{self, DirBuilder, File},
-    io::ErrorKind,
-    os::{
-        fd::OwnedFd,
-        unix::fs::{DirBuilderExt as _, MetadataExt as _},
-    },
-    path::Path,
-};
+use std::fs::File;
 
-use anyhow::Context as _;
-
-use crate::{is_sealed, succeed};
-
-/// The hold directory.
-pub(super) const FOLDER: &str = "/usr/.rousr";
+use crate::{is_sealed, made, succeed};
 
 /// What /usr is while holds are reaped.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,20 +35,16 @@ impl Usr {
 }
 
 /// Holds and their holders.
-pub(super) struct Holds(Vec<(u64, OwnedFd)>);
+pub(super) struct Holds(Vec<(u64, File)>);
 
 impl Holds {
     /// Makes `count` files whose only name is a hold's, and turns /usr into what is wanted; no agent
     /// runs meanwhile.
     pub(super) fn make(count: usize, usr: Usr) -> anyhow::Result<Self> {
         succeed("mount -o remount,rw /usr");
-        match DirBuilder::new().mode(0o700).create(FOLDER) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                return Err(error).with_context(|| format!("cannot create {FOLDER}"));
-            }
-            _ => {}
-        }
-        let holds = (0..count).map(|_| hold()).collect::<anyhow::Result<_>>()?;
+        let holds = (0..count)
+            .map(|_| made::hold())
+            .collect::<anyhow::Result<_>>()?;
         let options = usr.options();
         succeed(&format!(
             "sed -i 's|^\\(LABEL=usr */usr *ext4 *\\)r[ow]|\\1{options}|' /etc/fstab; \
@@ -71,16 +54,7 @@ impl Holds {
     }
 
     /// The inode numbers and the holders.
-    pub(super) fn into_inner(self) -> Vec<(u64, OwnedFd)> {
+    pub(super) fn into_inner(self) -> Vec<(u64, File)> {
         self.0
     }
-}
-
-fn hold() -> anyhow::Result<(u64, OwnedFd)> {
-    let draft = Path::new(FOLDER).join("draft");
-    fs::write(&draft, "content").with_context(|| format!("cannot write {}", draft.display()))?;
-    let holder = File::open(&draft)?;
-    let inode = holder.metadata()?.ino();
-    fs::rename(&draft, Path::new(FOLDER).join(inode.to_string()))?;
-    Ok((inode, holder.into()))
 }

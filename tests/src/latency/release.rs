@@ -13,7 +13,8 @@ use rustix::{
     fs::inotify,
 };
 
-use super::holds::{FOLDER, Holds};
+use super::holds::Holds;
+use crate::HOLDS;
 
 /// From a reap to the next close, at least: the agent sleeps again.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -38,8 +39,8 @@ impl Releases {
     /// closes do not keep step with who polls.
     pub(super) fn new(limit: Duration, spread: Duration) -> anyhow::Result<Self> {
         let watch = inotify::init(inotify::CreateFlags::CLOEXEC)?;
-        inotify::add_watch(&watch, FOLDER, inotify::WatchFlags::DELETE)
-            .with_context(|| format!("cannot watch {FOLDER}"))?;
+        inotify::add_watch(&watch, HOLDS, inotify::WatchFlags::DELETE)
+            .with_context(|| format!("cannot watch {HOLDS}"))?;
         Ok(Self {
             watch,
             limit,

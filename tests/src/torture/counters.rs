@@ -1,4 +1,4 @@
-//! What the agent's metrics and log say of a run in which it may have died.
+//! What the agent's metrics say of a run in which it may have died.
 
 use std::collections::BTreeMap;
 
@@ -56,17 +56,6 @@ fn sample(line: &str) -> Option<(&str, u64)> {
     Some((name, value.parse().ok()?))
 }
 
-/// The microseconds from last release to removal in the agent's log, in ascending order.
-pub(super) fn latencies(log: &str) -> Vec<u64> {
-    let mut latencies: Vec<u64> = log
-        .lines()
-        .filter_map(|line| line.split_once("latency_us=")?.1.split_whitespace().next())
-        .filter_map(|figure| figure.parse().ok())
-        .collect();
-    latencies.sort_unstable();
-    latencies
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,12 +73,5 @@ mod tests {
         assert_eq!(counters.total("rousr_losses_total"), Some(5 + 2));
         assert_eq!(counters.total_of("rousr_losses_total", "ring"), Some(5));
         assert_eq!(counters.total_of("rousr_losses_total", "nothing"), None);
-    }
-
-    #[test]
-    fn reads_latencies() {
-        let log = "INFO reaped inode=7 bytes=8192 latency_us=90 level=\"sealed\"\n\
-            INFO settled level=\"sealed\"\nINFO reaped inode=8 latency_us=10\n";
-        assert_eq!(latencies(log), [10, 90]);
     }
 }

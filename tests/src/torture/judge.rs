@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::holdings::Count;
+use crate::verify::Verification;
 
 /// How many of a kind are told one by one.
 const TOLD: usize = 10;
@@ -14,8 +15,7 @@ const TOLD: usize = 10;
 pub(super) type Counts = BTreeMap<u64, u64>;
 
 /// What differs from the model.
-#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Default)]
 pub(super) struct Findings {
     /// Inodes whose count is wrong.
     pub(super) drift: u64,
@@ -120,20 +120,11 @@ pub(super) fn counted(json: &[u8]) -> Result<Counts> {
 
 /// Reads the kernel's counts from `rousr verify --json`.
 pub(super) fn verified(json: &[u8]) -> Result<Counts> {
-    #[derive(Deserialize)]
-    struct Inode {
-        inode: u64,
-        kernel: u64,
-    }
-    #[derive(Deserialize)]
-    struct Verify {
-        inodes: Vec<Inode>,
-    }
-    let verify: Verify = serde_json::from_slice(json).context("`rousr verify --json`")?;
-    Ok(verify
-        .inodes
-        .into_iter()
-        .map(|of| (of.inode, of.kernel))
+    let verification: Verification =
+        serde_json::from_slice(json).context("`rousr verify --json`")?;
+    let inodes = verification.inodes.into_iter();
+    Ok(inodes
+        .map(|verified| (verified.inode, verified.kernel))
         .collect())
 }
 

@@ -18,12 +18,13 @@ use rustix::{
 };
 
 use super::{
-    EMPTY_FOLDER, HOLDS, hold_path,
+    EMPTY_FOLDER, hold_path,
     kind::Kind,
     open,
     partner::{Partner, Request},
 };
 use crate::{
+    HOLDS,
     sys::{LoopRequest, Mapping, PrivateCopy, number_ioctl, swapoff, swapon},
     wire,
 };

@@ -32,11 +32,11 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use rustix::fs::OFlags;
 
+use crate::HOLDS;
+
 /// Where the programs and the agent's log are; not in the volume.
 const FOLDER: &str = "/run/rousr-torture";
 const EMPTY_FOLDER: &str = "/run/rousr-torture/empty";
-/// The hold directory.
-const HOLDS: &str = "/usr/.rousr";
 /// The package that is upgraded, and its files.
 const PACKAGE: &str = "rousr-torture";
 const PACKAGE_FOLDER: &str = "/usr/lib/rousr-torture";

@@ -7,12 +7,8 @@ use rousr_figures::{
     torture::{Latency, Line, Run},
 };
 
-use super::{
-    counters::{Counters, latencies},
-    holdings::Count,
-    judge::Findings,
-    protocol::Report,
-};
+use super::{counters::Counters, holdings::Count, judge::Findings, protocol::Report};
+use crate::log;
 
 /// How many lines tell what went wrong.
 const TOLD: usize = 20;
@@ -82,7 +78,8 @@ impl Record {
         self.run.losses = counters.total("rousr_tracker_losses");
         let releases = counters.total("rousr_tracker_releases");
         self.run.duplicates = releases.map(|releases| releases.saturating_sub(self.run.reaped));
-        let sorted = latencies(log);
+        let mut sorted = log::of_reaps(log, "latency_us");
+        sorted.sort_unstable();
         let at = |percent| percentile(&sorted, percent).unwrap_or_default();
         self.run.latency = (!sorted.is_empty()).then(|| Latency {
             count: sorted.len() as u64,
