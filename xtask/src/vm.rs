@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{ValueEnum, value_parser};
 
-use crate::guest::{EMULATOR_FAULT, Ending, Guest, Init};
+use crate::guest::{Ending, Guest, Init};
 use crate::lab::kernel::Kernel;
 use crate::setup::{self, Need};
 use crate::{install, lab, say};
@@ -126,7 +126,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
             TIMED_OUT
         }
         Ending::Interrupted => INTERRUPTED,
-        Ending::EmulatorFault => bail!("{EMULATOR_FAULT}; run it again"),
+        Ending::EmulatorFault(fault) => bail!("{fault}; run it again"),
     };
     Ok(ExitCode::from(status))
 }

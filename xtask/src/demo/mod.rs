@@ -12,7 +12,7 @@ use std::thread;
 
 use anyhow::{Context as _, Result};
 
-use crate::guest::{EMULATOR_FAULT, Ending, Guest};
+use crate::guest::{Ending, Guest};
 use crate::install::{self, Installed};
 use crate::lab::demo_package;
 use crate::lab::kernel::Kernel;
@@ -131,7 +131,7 @@ fn play(step: &say::Step, kernel: Kernel, installed: &[Installed], share: &Path)
                 Ok(Ok(Ending::Exited(status))) => Some(format!("its script ended with {status}")),
                 Ok(Ok(Ending::TimedOut)) => Some("timed out".into()),
                 Ok(Ok(Ending::Interrupted)) => Some("interrupted".into()),
-                Ok(Ok(Ending::EmulatorFault)) => Some(EMULATOR_FAULT.into()),
+                Ok(Ok(Ending::EmulatorFault(fault))) => Some(fault.to_string()),
                 Ok(Err(error)) => Some(format!("{error:#}")),
                 Err(_) => Some("its thread panicked".into()),
             };

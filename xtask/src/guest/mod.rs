@@ -22,6 +22,7 @@ use tempfile::TempDir;
 use crate::install::Installed;
 use crate::lab::kernel::Kernel;
 use crate::{lab, say};
+pub(crate) use console::EmulatorFault;
 use ending::Scanner;
 use qemu::Machine;
 
@@ -72,22 +73,17 @@ pub(crate) enum Ending {
     TimedOut,
     /// The user pressed Ctrl-C, or the task was asked to terminate.
     Interrupted,
-    /// [`EMULATOR_FAULT`], while the command ran.
-    EmulatorFault,
+    /// While the command ran.
+    EmulatorFault(EmulatorFault),
 }
-
-/// Why a guest can go down that did nothing wrong: the kernel patches its code while other CPUs run
-/// it (as it does to attach a BPF program), and emulated CPUs in threads of their own can still run
-/// the breakpoint that stood there meanwhile.
-pub(crate) const EMULATOR_FAULT: &str = "the emulated CPU ran a breakpoint that the kernel had patched away (Oops: int3); the guest is not to blame";
 
 /// What one boot came to.
 enum Outcome {
     Ended(Ending),
-    /// The guest went down by itself.
+    /// The guest went down by itself, or goes on no more.
     Down {
         started: bool,
-        emulator: bool,
+        emulator: Option<EmulatorFault>,
         why: String,
     },
 }
@@ -135,7 +131,14 @@ impl Guest {
                 } => {
                     say::line(format!("guest: went down while booting, once more\n{why}"));
                 }
-                Outcome::Down { emulator: true, .. } => return Ok(Ending::EmulatorFault),
+                Outcome::Down {
+                    emulator: Some(fault),
+                    why,
+                    ..
+                } => {
+                    say::line(format!("guest: {why}"));
+                    return Ok(Ending::EmulatorFault(fault));
+                }
                 Outcome::Down { why, .. } => return Err(went_down(&why)),
             }
         }
@@ -160,10 +163,13 @@ impl Guest {
         loop {
             let mut sink = output();
             let ending = self.run(command, &mut sink)?;
-            if ending != Ending::EmulatorFault || tries == TRIES {
+            let Ending::EmulatorFault(fault) = ending else {
+                return Ok((ending, sink));
+            };
+            if tries == TRIES {
                 return Ok((ending, sink));
             }
-            say::line(format!("guest: {EMULATOR_FAULT}: once more"));
+            say::line(format!("guest: {fault}: once more"));
             tries += 1;
         }
     }
@@ -185,13 +191,21 @@ impl Guest {
         let stdout = receive(running.stdout()?);
         let mut scanner = Scanner::default();
         let deadline = Instant::now() + self.timeout;
-        let ending = follow(&stdout, &mut scanner, deadline, interrupted, output)?;
+        let stalled = || EmulatorFault::told(&machine.console) == Some(EmulatorFault::Stall);
+        let ending = follow(
+            &stdout,
+            &mut scanner,
+            deadline,
+            interrupted,
+            stalled,
+            output,
+        )?;
         running.stop()?;
         let Some(ending) = ending else {
             let why = machine.errors() + &console::describe(&machine.console)?;
             return Ok(Outcome::Down {
                 started: scanner.started(),
-                emulator: console::tells_emulator_fault(&machine.console),
+                emulator: EmulatorFault::told(&machine.console),
                 why,
             });
         };
@@ -215,17 +229,28 @@ fn went_down(why: &str) -> Error {
     anyhow!("the guest went down before the command ended\n{why}")
 }
 
-/// Passes the command's output on until it ends; none when the guest went down before.
+/// Passes the command's output on until it ends; none when the guest went down before, or has
+/// said nothing for long and `stalled`.
 fn follow(
     chunks: &Receiver<Vec<u8>>,
     scanner: &mut Scanner,
     deadline: Instant,
     interrupted: &AtomicBool,
+    stalled: impl Fn() -> bool,
     output: &mut dyn Write,
 ) -> Result<Option<Ending>> {
     /// How long Ctrl-C may take to be noticed.
     const TICK: Duration = Duration::from_millis(100);
+    /// How often a silent guest is asked about.
+    const SILENCE: Duration = Duration::from_secs(60);
+    let mut asked = Instant::now();
     loop {
+        if asked.elapsed() >= SILENCE {
+            asked = Instant::now();
+            if stalled() {
+                return Ok(None);
+            }
+        }
         if interrupted.load(Ordering::Relaxed) {
             return Ok(Some(Ending::Interrupted));
         }
@@ -238,6 +263,7 @@ fn follow(
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return Ok(None),
         };
+        asked = Instant::now();
         let (said, status) = scanner.scan(&chunk);
         output
             .write_all(&said)

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use super::Tally;
 use crate::{
     cargo,
-    guest::{EMULATOR_FAULT, Ending, Guest},
+    guest::{Ending, Guest},
     install::{self, Installed},
     lab::{self, demo_package, kernel::Kernel},
 };
@@ -92,7 +92,7 @@ impl Scenarios {
                 tally.failed += 1;
             }
             Ending::Interrupted => bail!("interrupted"),
-            Ending::EmulatorFault => bail!("{}: {EMULATOR_FAULT}", boot.name()),
+            Ending::EmulatorFault(fault) => bail!("{}: {fault}", boot.name()),
         }
         Ok(tally)
     }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use rousr_figures::torture::{Line, Options, Ring, Run};
 
 use super::{Mode, Preempt};
-use crate::guest::{EMULATOR_FAULT, Ending, Guest};
+use crate::guest::{Ending, Guest};
 use crate::install::{self, Installed};
 use crate::lab::kernel::Kernel;
 use crate::lines::Lines;
@@ -173,7 +173,7 @@ impl Bench {
             (Ending::Exited(status), None) => format!("ended with status {status}"),
             (Ending::TimedOut, _) => format!("not done within {} s", guest.timeout.as_secs()),
             (Ending::Interrupted, _) => "interrupted".into(),
-            (Ending::EmulatorFault, _) => EMULATOR_FAULT.into(),
+            (Ending::EmulatorFault(fault), _) => fault.to_string(),
         };
         bail!("{why}\n{other}once more: {}", plan.command())
     }
