@@ -7,7 +7,13 @@ use std::{
     time::Duration,
 };
 
-use super::protocol::{Reply, Request};
+use super::{
+    holders::Scope,
+    protocol::{Reply, Request, SOCKET, Told},
+    status::Status,
+    verification::Verification,
+};
+use crate::transaction::Outcome;
 
 /// How long a caller waits for an answer. A transaction's largest step, the preserving of a
 /// release upgrade, takes seconds.
@@ -27,30 +33,91 @@ pub enum ClientError {
         "the agent answered something else than this version expects: {0}; restart it with `systemctl restart rousr`"
     )]
     Unknown(#[from] serde_json::Error),
+    /// The answer is one to another request.
+    #[error("the agent answered another question; restart it with `systemctl restart rousr`")]
+    Other,
+    /// The agent failed, and says why.
+    #[error("{0}")]
+    Failed(String),
 }
 
-/// Sends one request, followed by `stream`, and waits for the answer.
-///
-/// # Errors
-///
-/// Tells a missing agent apart from one that misbehaves.
-pub fn call(socket: &Path, request: Request, stream: &[u8]) -> Result<Reply, ClientError> {
-    Ok(exchange(socket, request, stream)?.0)
+/// Asks the agent at its socket.
+#[derive(Clone, Copy, Debug)]
+pub struct Client<'p> {
+    socket: &'p Path,
 }
 
-/// As [`call`], with the text that follows the answer where one does.
-///
-/// # Errors
-///
-/// As `call`.
-pub fn call_for_text(socket: &Path, request: Request) -> Result<(Reply, Vec<u8>), ClientError> {
-    let (reply, mut connection) = exchange(socket, request, b"")?;
-    let mut text = Vec::new();
-    if let Reply::Holders(told) = &reply {
-        text.resize(told.length, 0);
-        connection.read_exact(&mut text)?;
+impl Default for Client<'_> {
+    fn default() -> Self {
+        Self::at(Path::new(SOCKET))
     }
-    Ok((reply, text))
+}
+
+/// Every question fails with a [`ClientError`], which tells a missing agent apart.
+impl<'p> Client<'p> {
+    /// For an agent that listens at `socket`.
+    pub fn at(socket: &'p Path) -> Self {
+        Self { socket }
+    }
+
+    /// Has a transaction begun: makes the volume writable.
+    pub fn begin(self) -> Result<Outcome, ClientError> {
+        self.step(Request::Begin, b"")
+    }
+
+    /// Has the files kept that the hook stream announces to be replaced or removed.
+    pub fn preserve(self, stream: &[u8]) -> Result<Outcome, ClientError> {
+        let length = stream.len() as u64;
+        self.step(Request::Preserve { length }, stream)
+    }
+
+    /// Has a transaction ended: settles the holds and seals.
+    pub fn finish(self) -> Result<Outcome, ClientError> {
+        self.step(Request::Finish, b"")
+    }
+
+    /// The state of everything.
+    pub fn status(self) -> Result<Status, ClientError> {
+        match exchange(self.socket, Request::Status, b"")?.0 {
+            Reply::Status(status) => Ok(*status),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// What is counted beside what the kernel knows.
+    pub fn verify(self) -> Result<Verification, ClientError> {
+        match exchange(self.socket, Request::Verify, b"")?.0 {
+            Reply::Verified(verification) => Ok(verification),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    /// Who uses what, as the text of a JSON object, [`Holders`](super::holders::Holders).
+    pub fn holders(self, of: Scope) -> Result<(Told, Vec<u8>), ClientError> {
+        let (reply, mut connection) = exchange(self.socket, Request::Holders { of }, b"")?;
+        let Reply::Holders(told) = reply else {
+            return Err(unexpected(reply));
+        };
+        let mut text = vec![0; told.length];
+        connection.read_exact(&mut text)?;
+        Ok((told, text))
+    }
+
+    fn step(self, request: Request, stream: &[u8]) -> Result<Outcome, ClientError> {
+        match exchange(self.socket, request, stream)?.0 {
+            Reply::Done(outcome) => Ok(outcome),
+            other => Err(unexpected(other)),
+        }
+    }
+}
+
+fn unexpected(reply: Reply) -> ClientError {
+    match reply {
+        Reply::Error(why) => ClientError::Failed(why),
+        Reply::Done(_) | Reply::Status(_) | Reply::Verified(_) | Reply::Holders(_) => {
+            ClientError::Other
+        }
+    }
 }
 
 fn exchange(
@@ -87,17 +154,30 @@ mod tests {
     fn a_missing_agent_is_told_apart() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let socket = dir.path().join("control.sock");
-        let absent = call(&socket, Request::Status, b"");
+        let absent = Client::at(&socket).status();
         assert!(matches!(absent, Err(ClientError::NotRunning)), "{absent:?}");
 
         drop(UnixListener::bind(&socket).expect("a socket"));
-        let dead = call(&socket, Request::Status, b"");
+        let dead = Client::at(&socket).status();
         assert!(matches!(dead, Err(ClientError::NotRunning)), "{dead:?}");
     }
 
     #[test]
-    fn an_agent_that_hangs_up_or_talks_nonsense_is_an_error() {
-        for answer in [&b""[..], b"hello\n"] {
+    fn an_agent_that_does_not_answer_the_question_is_an_error() {
+        type Expected = fn(&ClientError) -> bool;
+        let table: [(&[u8], Expected); 4] = [
+            (b"", |error| matches!(error, ClientError::Broken(_))),
+            (b"hello\n", |error| matches!(error, ClientError::Unknown(_))),
+            (
+                b"{\"verified\":{\"inodes\":[],\"differences\":[]}}\n",
+                |error| matches!(error, ClientError::Other),
+            ),
+            (
+                b"{\"error\":\"no\"}\n",
+                |error| matches!(error, ClientError::Failed(why) if why == "no"),
+            ),
+        ];
+        for (answer, expected) in table {
             let dir = tempfile::tempdir().expect("a temporary directory");
             let socket = dir.path().join("control.sock");
             let listener = UnixListener::bind(&socket).expect("a socket");
@@ -110,14 +190,8 @@ mod tests {
                 connection.write_all(answer).expect("an answer");
                 line
             });
-            let result = call(&socket, Request::Finish, b"");
-            assert!(
-                matches!(
-                    result,
-                    Err(ClientError::Broken(_) | ClientError::Unknown(_))
-                ),
-                "{result:?}"
-            );
+            let error = Client::at(&socket).finish().expect_err("no outcome");
+            assert!(expected(&error), "{error:?}");
             assert_eq!(
                 agent.join().expect("the agent's thread"),
                 "{\"method\":\"finish\"}\n"

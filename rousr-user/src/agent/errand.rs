@@ -1,19 +1,16 @@
 //! The agent's steps as others need them: it is asked, and where none answers its work is done here.
 
 use std::{
-    path::Path,
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{
-    client::{self, ClientError},
-    only_agent,
-    protocol::{Reply, Request, SOCKET},
-    settings,
+    client::{Client, ClientError},
+    only_agent, settings,
 };
 use crate::{
     track::{Untracked, bpf::BpfTracker},
@@ -56,22 +53,21 @@ pub fn run(step: &Step, note: impl Fn(&str)) -> anyhow::Result<Outcome> {
 
 /// `None` where no agent does the step.
 fn ask(step: &Step, note: impl Fn(&str)) -> anyhow::Result<Option<Outcome>> {
-    let (request, stream) = match step {
-        Step::Begin => (Request::Begin, &[][..]),
-        Step::Preserve(stream) => {
-            let length = stream.len() as u64;
-            (Request::Preserve { length }, &stream[..])
-        }
-        Step::Finish => (Request::Finish, &[][..]),
+    let agent = Client::default();
+    let answer = match step {
+        Step::Begin => agent.begin(),
+        Step::Preserve(stream) => agent.preserve(stream),
+        Step::Finish => agent.finish(),
     };
-    match client::call(Path::new(SOCKET), request, stream) {
-        Ok(Reply::Done(outcome)) => return Ok(Some(outcome)),
-        Ok(Reply::Error(error)) => bail!(error),
-        Ok(_) => note("the agent answered another question; doing its work here"),
-        Err(ClientError::NotRunning) => {}
-        Err(error) => note(&format!("{error}; doing its work here")),
+    match answer {
+        Ok(outcome) => Ok(Some(outcome)),
+        Err(error @ ClientError::Failed(_)) => Err(error.into()),
+        Err(ClientError::NotRunning) => Ok(None),
+        Err(error) => {
+            note(&format!("{error}; doing its work here"));
+            Ok(None)
+        }
     }
-    Ok(None)
 }
 
 /// Ends a transaction in the agent's place. An agent that starts meanwhile would wait for an end that

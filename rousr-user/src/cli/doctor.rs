@@ -2,15 +2,14 @@
 
 use std::{
     fmt::{self, Display, Write as _},
-    io::{self, Write as _},
     path::PathBuf,
     process::ExitCode,
 };
 
 use anstyle::{AnsiColor, Style};
-use anyhow::Context as _;
 use clap::Args;
 
+use super::output;
 use crate::doctor::{
     Check, Choice, Finding, HostProbes, Report, Setting, State, Verdict, diagnose,
 };
@@ -30,17 +29,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     let report = diagnose(&HostProbes::new(&volume), &setting);
     let text = if arguments.json {
-        serde_json::to_string_pretty(&report)? + "\n"
+        output::json(&report)?
     } else {
         View(&report).to_string()
     };
-    // Takes the colours out where nobody would see them.
-    match anstream::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            return Err(error).context("cannot write to standard output");
-        }
-        _ => {}
-    }
+    output::print(&text)?;
     Ok(if report.well {
         ExitCode::SUCCESS
     } else {

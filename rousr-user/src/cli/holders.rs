@@ -2,21 +2,20 @@
 
 use std::{
     fs,
-    io::{self, Write as _},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use clap::Args;
 
-use super::holders_table::Table;
+use super::{holders_table::Table, output};
 use crate::{
     agent::{
-        client::{self, ClientError},
+        client::{Client, ClientError},
         holders::{Holders, Question, Scope},
-        protocol::{Reply, Request, SOCKET, Told},
+        protocol::Told,
     },
     seal::Volume,
     track::survey::{Source, Surveyor},
@@ -50,25 +49,20 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Some(path) => Scope::Inode(inode(path, &keeper)?),
     };
     let (told, json) = ask(&keeper, scope)?;
-    let mut output = if arguments.json {
-        json
+    if arguments.json {
+        output::print_raw(&json)?;
+        output::print_raw(b"\n")?;
     } else {
         let holders: Holders = serde_json::from_slice(&json)?;
         for warning in &holders.warnings {
             eprintln!("rousr: warning: {warning}");
         }
-        Table::new(&holders).to_string().into_bytes()
-    };
-    if arguments.json {
-        output.push(b'\n');
+        output::print_raw(Table::new(&holders).to_string().as_bytes())?;
     }
-    match io::stdout().write_all(&output) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write to standard output")
-        }
-        _ if told.processes == 0 => Ok(ExitCode::FAILURE),
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    Ok(match told.processes {
+        0 => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    })
 }
 
 /// The inode that is meant by `path`, which can be a hold's number.
@@ -96,16 +90,12 @@ fn inode(path: &Path, keeper: &HostKeeper) -> anyhow::Result<u64> {
 
 /// The answer as JSON, by the agent where one runs.
 fn ask(keeper: &HostKeeper, scope: Scope) -> anyhow::Result<(Told, Vec<u8>)> {
-    match client::call_for_text(Path::new(SOCKET), Request::Holders { of: scope }) {
-        Ok((Reply::Holders(told), text)) => {
+    match Client::default().holders(scope) {
+        Ok((told, text)) => {
             if told.source == Source::Proc {
                 tell_by_proc("the agent has no BPF programs (`rousr status` says why)");
             }
             Ok((told, text))
-        }
-        Ok((Reply::Error(error), _)) => bail!(error),
-        Ok((Reply::Done(_) | Reply::Status(_) | Reply::Verified(_), _)) => {
-            bail!("the agent answered another question; restart it with `systemctl restart rousr`")
         }
         Err(error @ ClientError::NotRunning) => {
             tell_by_proc(&error.to_string());

@@ -5,6 +5,7 @@ mod apt;
 mod doctor;
 mod holders;
 mod holders_table;
+mod output;
 mod status;
 mod verify;
 

@@ -1,19 +1,14 @@
 //! `rousr status`.
 
-use std::{
-    fmt::Write as _,
-    io::{self, Write as _},
-    path::Path,
-    process::ExitCode,
-};
+use std::{fmt::Write as _, process::ExitCode};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
 
+use super::output;
 use crate::{
     agent::{
-        client::{self, ClientError},
-        protocol::{Reply, Request, SOCKET},
+        client::{Client, ClientError},
         status::{AgentStatus, Blocker, BlockerKind, HoldStatus, Status},
     },
     seal::Level,
@@ -30,31 +25,19 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let status = ask()?;
-    let mut text = if arguments.json {
-        serde_json::to_string_pretty(&status)?
+    let text = if arguments.json {
+        output::json(&status)?
     } else {
         view(&status)
     };
-    if !text.ends_with('\n') {
-        text.push('\n');
-    }
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write to standard output")
-        }
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    output::print(&text)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn ask() -> anyhow::Result<Status> {
-    match client::call(Path::new(SOCKET), Request::Status, b"") {
-        Ok(Reply::Status(status)) => Ok(*status),
-        Ok(Reply::Error(error)) => bail!(error),
-        Ok(Reply::Done(_) | Reply::Verified(_) | Reply::Holders(_)) => {
-            bail!("the agent answered another question; restart it with `systemctl restart rousr`")
-        }
+    match Client::default().status() {
         Err(ClientError::NotRunning) => look_ourselves(),
-        Err(error) => Err(error.into()),
+        answer => Ok(answer?),
     }
 }
 

@@ -1,18 +1,12 @@
 //! `rousr verify`.
 
-use std::{
-    fmt::Write as _,
-    io::{self, Write as _},
-    path::Path,
-    process::ExitCode,
-};
+use std::{fmt::Write as _, process::ExitCode};
 
-use anyhow::{Context as _, bail};
 use clap::Args;
 
+use super::output;
 use crate::agent::{
-    client,
-    protocol::{Reply, Request, SOCKET},
+    client::Client,
     verification::{Compared, Verification},
 };
 
@@ -31,21 +25,13 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let verification = match client::call(Path::new(SOCKET), Request::Verify, b"")? {
-        Reply::Verified(verification) => verification,
-        Reply::Error(error) => bail!("{error}"),
-        Reply::Done(_) | Reply::Status(_) | Reply::Holders(_) => {
-            bail!("the agent answered another question; restart it with `systemctl restart rousr`")
-        }
-    };
+    let verification = Client::default().verify()?;
     let text = if arguments.json {
-        serde_json::to_string_pretty(&verification)? + "\n"
+        output::json(&verification)?
     } else {
         text(&verification)
     };
-    io::stdout()
-        .write_all(text.as_bytes())
-        .context("cannot write to standard output")?;
+    output::print(&text)?;
     Ok(match verification.differences.is_empty() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,

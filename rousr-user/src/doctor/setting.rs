@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::choice::Choice;
-use crate::agent::client::{self, ClientError};
-use crate::agent::protocol::{Reply, Request, SOCKET};
+use crate::agent::client::{Client, ClientError};
 use crate::agent::status::AgentStatus;
 use crate::seal::{Level, fstab};
 use crate::transaction::{HostKeeper, Places};
@@ -90,7 +89,7 @@ impl Setting {
     pub fn read() -> Self {
         Self {
             mounted: Mounted::read().map_err(|error| error.to_string()),
-            agent: Agent::ask(Path::new(SOCKET)),
+            agent: Agent::ask(Client::default()),
             missing_files: missing_files(),
         }
     }
@@ -184,16 +183,12 @@ impl Mounted {
 }
 
 impl Agent {
-    fn ask(socket: &Path) -> Self {
-        match client::call(socket, Request::Status, b"") {
-            Ok(Reply::Status(status)) => match status.agent {
+    fn ask(client: Client) -> Self {
+        match client.status() {
+            Ok(status) => match status.agent {
                 Some(agent) => Self::Running(agent),
                 None => Self::Unknown("it does not tell of itself".to_owned()),
             },
-            Ok(Reply::Error(error)) => Self::Unknown(error),
-            Ok(Reply::Done(_) | Reply::Verified(_) | Reply::Holders(_)) => {
-                Self::Unknown("it answered another question".to_owned())
-            }
             Err(ClientError::NotRunning) => Self::NotRunning,
             Err(error) => Self::Unknown(error.to_string()),
         }
