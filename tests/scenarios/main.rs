@@ -8,4 +8,5 @@ mod hooks;
 mod kinds;
 mod openers;
 mod removal;
+mod sealing;
 mod upgrade;

@@ -14,6 +14,7 @@ use super::{
     verification::Verification,
 };
 use crate::{
+    dpkg::frontend::Closes,
     seal::Level,
     track::{News, Tracker, survey::Surveyor},
     transaction::{Error, HostKeeper, Outcome, Reaping},
@@ -25,9 +26,21 @@ pub(super) struct EventLoop<T> {
     metrics: Metrics,
     /// The holds there are, with the disk space that each takes.
     holds: BTreeMap<u64, u64>,
-    /// Holds to look at again though no event tells to.
-    pub(super) retry: Retry,
+    /// Holds to look at again though no event tells to: what refers to them, a mount, a uprobe, a
+    /// path lookup under way, sends none when it goes.
+    pub(super) doubtful: Retry<u64>,
+    /// Whether to try to seal again: what blocks it, as a working directory does, goes silently.
+    pub(super) sealing: Retry<()>,
+    /// While a transaction is open: its frontend can die before it tells the end.
+    pub(super) frontend: Option<Closes>,
 }
+
+/// Not before something that uses a hold for a moment is gone, and not so late that it shows.
+const LOOK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
+
+/// Each failed try costs the kernel the volume's unused directory entries (`shrink_dcache_sb` in
+/// `reconfigure_super`, fs/super.c).
+const SEAL: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 
 impl<T: Tracker> EventLoop<T> {
     pub(super) fn new(keeper: HostKeeper, tracker: T, metrics: Metrics) -> Self {
@@ -36,18 +49,20 @@ impl<T: Tracker> EventLoop<T> {
             tracker,
             metrics,
             holds: BTreeMap::new(),
-            retry: Retry::default(),
+            doubtful: Retry::new(LOOK.0, LOOK.1),
+            sealing: Retry::new(SEAL.0, SEAL.1),
+            frontend: None,
         }
     }
 
     /// Settles what is on disk and seals, unless a transaction is open: its last hook does it.
     pub(super) fn start(&mut self) {
         match self.keeper.transaction_is_running() {
-            Ok(true) => tracing::info!("a transaction is open; waiting for its end"),
-            Ok(false) => {
-                let result = self.keeper.finish(&mut self.tracker);
-                self.log("settled", &result);
+            Ok(true) => {
+                tracing::info!("a transaction is open; waiting for its end");
+                self.follow_frontend();
             }
+            Ok(false) => drop(self.finish("settled")),
             Err(error) => tracing::error!("cannot settle what is on disk: {error}"),
         }
         self.list_holds();
@@ -73,7 +88,7 @@ impl<T: Tracker> EventLoop<T> {
 
     /// Holds that the kernel would not give up: their last user may be gone.
     pub(super) fn look_again(&mut self) {
-        let due = self.retry.due();
+        let due = self.doubtful.due();
         self.reap(&due, &BTreeMap::new());
         self.measure();
     }
@@ -94,7 +109,7 @@ impl<T: Tracker> EventLoop<T> {
         for &inode in inodes {
             let doubtful =
                 self.holds.contains_key(&inode) && self.tracker.holders(inode) == Some(0);
-            self.retry.set(inode, doubtful);
+            self.doubtful.set(inode, doubtful);
         }
     }
 
@@ -141,13 +156,13 @@ impl<T: Tracker> EventLoop<T> {
 
     pub(super) fn answer(&mut self, call: Call) {
         let reply = match call.request {
-            Request::Begin => self.step("began", |agent| agent.keeper.begin()),
+            Request::Begin => self.begin(),
             Request::Preserve { .. } => {
                 self.step("preserved", |agent| agent.keeper.preserve(&call.stream))
             }
             Request::Finish => {
                 self.metrics.transactions.inc();
-                self.step("finished", |agent| agent.keeper.finish(&mut agent.tracker))
+                self.finish("finished")
             }
             Request::Status => self.status(),
             Request::Verify => self.verify(),
@@ -158,6 +173,72 @@ impl<T: Tracker> EventLoop<T> {
         }
         self.measure();
         send(call.reply, reply.into());
+    }
+
+    /// A process closed the frontend's lock: where it is free, the transaction is over.
+    pub(super) fn frontend_closed(&mut self, told: io::Result<()>) {
+        if let Err(error) = told {
+            tracing::error!("not told any more when dpkg's frontend ends: {error}");
+            self.frontend = None;
+            return;
+        }
+        match self.keeper.transaction_is_running() {
+            Ok(true) => return,
+            Ok(false) => self.abandoned(),
+            Err(error) => tracing::error!("cannot tell whether dpkg's frontend is alive: {error}"),
+        }
+        self.list_holds();
+        self.measure();
+    }
+
+    /// A frontend that tells the end does so while it holds the lock.
+    fn abandoned(&mut self) {
+        self.frontend = None;
+        if matches!(self.keeper.record(), Ok(Some(_))) {
+            tracing::warn!("dpkg's frontend ended without telling so; ending its transaction");
+            self.metrics.transactions.inc();
+            self.finish("finished");
+        }
+    }
+
+    /// Tries to seal what something was in the way of.
+    pub(super) fn seal_again(&mut self) {
+        if self.sealing.due().is_empty() {
+            return;
+        }
+        match self.keeper.seal_again(&mut self.tracker) {
+            Ok(Some(Outcome { level, wanted, .. })) if level >= wanted => {
+                tracing::info!(level = level.as_str(), "nothing is in the way any more");
+                self.sealing.clear();
+            }
+            Ok(_) => {}
+            // Told when it failed first.
+            Err(error) => tracing::debug!("cannot seal yet: {error}"),
+        }
+        self.list_holds();
+        self.measure();
+    }
+
+    fn begin(&mut self) -> Reply {
+        self.sealing.clear();
+        let reply = self.step("began", |agent| agent.keeper.begin());
+        self.follow_frontend();
+        reply
+    }
+
+    fn follow_frontend(&mut self) {
+        match self.keeper.frontend_closes() {
+            Ok(closes) => self.frontend = Some(closes),
+            // Somebody calls the hooks by hand, and will tell the end.
+            Err(error) => tracing::warn!("{error}"),
+        }
+    }
+
+    fn finish(&mut self, event: &'static str) -> Reply {
+        let reply = self.step(event, |agent| agent.keeper.finish(&mut agent.tracker));
+        self.frontend = None;
+        self.sealing.set((), matches!(reply, Reply::Error(_)));
+        reply
     }
 
     fn step(
@@ -232,7 +313,7 @@ impl<T: Tracker> EventLoop<T> {
             }
             Err(error) => tracing::error!("cannot list the holds: {error}"),
         }
-        self.retry.clear();
+        self.doubtful.clear();
         let all: Vec<u64> = self.holds.keys().copied().collect();
         self.look_again_at(&all);
     }
@@ -265,9 +346,12 @@ impl<T: Tracker> EventLoop<T> {
         Ok(surveyor.without(process::id()))
     }
 
-    fn measure(&self) {
+    fn measure(&mut self) {
         if let (Ok(level), Ok(wanted)) = (self.keeper.level(), self.keeper.wanted()) {
             self.metrics.set_levels(level, wanted);
+            if let Ok(None) = self.keeper.record() {
+                self.sealing.set((), level < wanted);
+            }
         }
         self.metrics
             .set_holds(self.holds.len(), self.holds.values().sum());

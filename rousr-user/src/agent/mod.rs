@@ -11,7 +11,7 @@ mod server;
 pub mod status;
 pub mod verification;
 
-use std::{path::Path, time::Duration};
+use std::{future, io, path::Path, time::Duration};
 
 use anyhow::Context as _;
 use sd_notify::NotifyState;
@@ -21,6 +21,7 @@ use tokio::{
 };
 
 use crate::{
+    dpkg::frontend::Closes,
     hold::Lock,
     track::{
         Tracker, Untracked,
@@ -110,7 +111,9 @@ async fn serve(keeper: HostKeeper, tracker: impl Tracker) -> anyhow::Result<()> 
     loop {
         tokio::select! {
             news = events.tracker.news() => events.released(&news),
-            () = events.retry.wait() => events.look_again(),
+            () = events.doubtful.wait() => events.look_again(),
+            () = events.sealing.wait() => events.seal_again(),
+            told = next_close(&mut events.frontend) => events.frontend_closed(told),
             Some(call) = calls.recv() => events.answer(call),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
@@ -119,6 +122,14 @@ async fn serve(keeper: HostKeeper, tracker: impl Tracker) -> anyhow::Result<()> 
     notify(&[NotifyState::Stopping]);
     tracing::info!("stopping; holds and seal stay as they are");
     Ok(())
+}
+
+/// For ever where no transaction is open.
+async fn next_close(frontend: &mut Option<Closes>) -> io::Result<()> {
+    match frontend {
+        Some(closes) => closes.next().await,
+        None => future::pending().await,
+    }
 }
 
 /// Without systemd there is nobody to tell.

@@ -1,19 +1,17 @@
-//! When to look again at holds that nobody is known to use and that the kernel does not give up.
+//! When to try again what no event tells to.
 //!
-//! What refers to them sends no event when it goes: a mount, a uprobe, a path lookup under way. Where
-//! there is no such hold, there is no timer.
+//! Where there is nothing to try, there is no timer.
 
-use std::{collections::HashMap, future, time::Duration};
+use std::{collections::HashMap, future, hash::Hash, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 
-const FIRST: Duration = Duration::from_millis(10);
-const LAST: Duration = Duration::from_secs(60);
-
-/// The holds, each with the time of its next look.
-#[derive(Debug, Default)]
-pub(super) struct Retry {
-    turns: HashMap<u64, Turn>,
+/// What to try, each with the time of its next turn.
+#[derive(Debug)]
+pub(super) struct Retry<T> {
+    turns: HashMap<T, Turn>,
+    first: Duration,
+    last: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -22,33 +20,42 @@ struct Turn {
     pause: Duration,
 }
 
-impl Retry {
-    /// Looks again at this one, or no more. One that is new begins with a short pause; another goes
-    /// on with its own.
-    pub(super) fn set(&mut self, inode: u64, again: bool) {
-        if again {
-            self.turns.entry(inode).or_insert_with(|| Turn {
-                due: Instant::now() + FIRST,
-                pause: FIRST,
-            });
-        } else {
-            self.turns.remove(&inode);
+impl<T: Copy + Eq + Hash> Retry<T> {
+    /// With pauses that double from the first to the last.
+    pub(super) fn new(first: Duration, last: Duration) -> Self {
+        Self {
+            turns: HashMap::new(),
+            first,
+            last,
         }
     }
 
-    /// Looks again at none.
+    /// Tries this again, or no more. What is new begins with a short pause; another goes on with
+    /// its own.
+    pub(super) fn set(&mut self, what: T, again: bool) {
+        if again {
+            self.turns.entry(what).or_insert_with(|| Turn {
+                due: Instant::now() + self.first,
+                pause: self.first,
+            });
+        } else {
+            self.turns.remove(&what);
+        }
+    }
+
+    /// Tries nothing again.
     pub(super) fn clear(&mut self) {
         self.turns.clear();
     }
 
-    /// Those whose turn it is; their next pause is twice as long.
-    pub(super) fn due(&mut self) -> Vec<u64> {
+    /// What has its turn; the next pause is twice as long.
+    pub(super) fn due(&mut self) -> Vec<T> {
         let now = Instant::now();
         let mut due = Vec::new();
-        for (&inode, turn) in &mut self.turns {
+        for (&what, turn) in &mut self.turns {
             if turn.due <= now {
-                due.push(inode);
-                turn.pause = (turn.pause * 2).min(LAST);
+                due.push(what);
+                turn.pause = (turn.pause * 2).min(self.last);
                 turn.due = now + turn.pause;
             }
         }
@@ -56,7 +63,7 @@ impl Retry {
     }
 
     /// Waits for the next turn; for ever where there is none.
-    pub(super) fn wait(&self) -> impl Future<Output = ()> + use<> {
+    pub(super) fn wait(&self) -> impl Future<Output = ()> + use<T> {
         let next = self.turns.values().map(|turn| turn.due).min();
         async move {
             match next {
@@ -71,9 +78,12 @@ impl Retry {
 mod tests {
     use super::*;
 
+    const FIRST: Duration = Duration::from_millis(10);
+    const LAST: Duration = Duration::from_secs(60);
+
     #[tokio::test(start_paused = true)]
     async fn pauses_grow_and_end() {
-        let mut retry = Retry::default();
+        let mut retry = Retry::new(FIRST, LAST);
         retry.set(7, true);
         let begin = Instant::now();
         let mut turns = Vec::new();
@@ -93,7 +103,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_new_one_does_not_wait_for_the_old() {
-        let mut retry = Retry::default();
+        let mut retry = Retry::new(FIRST, LAST);
         retry.set(1, true);
         for _ in 0..10 {
             retry.wait().await;

@@ -95,7 +95,7 @@ fn tell(hook: Hook, outcome: &Outcome) {
     let state = match outcome.level {
         Level::Sealed => "/usr is read-only again",
         Level::MountSealed => {
-            "/usr is read-only again, its filesystem is not yet: `rousr status` names what blocks it"
+            "/usr is read-only again, its filesystem will be once nothing blocks that: see `rousr status`"
         }
         Level::Open => "/usr is still writable: `rousr status` names what blocks it",
     };

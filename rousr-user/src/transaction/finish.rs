@@ -43,6 +43,27 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         })
     }
 
+    /// Seals what was to be sealed and could not be, as something may not be in the way any more.
+    /// Ends a transaction whose frontend did not. `None` while one is at work: its end seals.
+    ///
+    /// # Errors
+    ///
+    /// As [`finish`](Self::finish).
+    pub fn seal_again(&self, tracker: &mut impl Tracker) -> Result<Option<Outcome>, Error> {
+        if self.record()?.is_some() {
+            if self.transaction_is_running()? {
+                return Ok(None);
+            }
+            return self.finish(tracker).map(Some);
+        }
+        let _lock = self.lock()?;
+        let wanted = self.wanted()?;
+        if wanted > Level::Open {
+            self.seal.seal()?;
+        }
+        self.outcome(wanted).map(Some)
+    }
+
     fn settle(
         &self,
         tracker: &mut impl Tracker,

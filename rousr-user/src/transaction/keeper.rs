@@ -176,6 +176,16 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
                 .map_err(failed("look at dpkg's frontend lock"))?)
     }
 
+    /// Tells when the open transaction's frontend may have ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`frontend::Closes::of`].
+    pub fn frontend_closes(&self) -> Result<frontend::Closes, Error> {
+        frontend::Closes::of(self.places.dpkg.path())
+            .map_err(failed("be told of the end of dpkg's frontend"))
+    }
+
     /// The holds there are.
     ///
     /// # Errors

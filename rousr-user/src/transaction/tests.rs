@@ -268,6 +268,40 @@ fn a_writer_leaves_the_transaction_on_record() {
 }
 
 #[test]
+fn it_is_sealed_once_nothing_is_in_the_way() {
+    type Blocker = fn(&mut crate::seal::fake::Model) -> &mut u32;
+    let blockers: [Blocker; 2] = [|model| &mut model.orphans, |model| &mut model.writers];
+    for blocker in blockers {
+        let world = World::sealed();
+        let mut tracker = Counted::default();
+        world.keeper.begin().expect("begins");
+        *blocker(&mut world.mounts.0.borrow_mut()) = 1;
+        // Mount-sealed, or not at all: the tests above tell which.
+        let _ = world.keeper.finish(&mut tracker);
+        let early = world.keeper.seal_again(&mut tracker);
+        assert!(!matches!(early, Ok(Some(ref outcome)) if outcome.level == Level::Sealed));
+        assert_ne!(world.level(), Level::Sealed);
+
+        *blocker(&mut world.mounts.0.borrow_mut()) = 0;
+        let outcome = world.keeper.seal_again(&mut tracker).expect("seals");
+        let level = outcome.map(|outcome| (outcome.level, outcome.wanted));
+        assert_eq!(level, Some((Level::Sealed, Level::Sealed)));
+        assert!(!world.record.exists());
+    }
+}
+
+#[test]
+fn what_is_wanted_open_is_not_sealed_later() {
+    let world = World::new("LABEL=usr /usr ext4 defaults 0 2\n", MountState::default());
+    let outcome = world
+        .keeper
+        .seal_again(&mut Counted::default())
+        .expect("looks")
+        .expect("no transaction");
+    assert_eq!(outcome.level, Level::Open);
+}
+
+#[test]
 fn what_cannot_be_unsealed_stays_sealed_and_no_transaction_is_open() {
     for call in [Call::ClearSuperblockReadOnly, Call::ClearMountReadOnly] {
         let world = World::sealed();

@@ -1,0 +1,99 @@
+//! /usr is sealed by itself: after a transaction that nobody ended, and once what blocked is gone.
+
+mod root {
+    use std::{thread, time::Duration};
+
+    use rousr_tests::{
+        Background, assert_sealed, begin, is_sealed, package, shell, succeed, usr_flags, wait,
+        wait_for_agent,
+    };
+
+    /// The first tries to seal again come half a second, one and a half and three and a half after
+    /// the first failure.
+    const SOON: Duration = Duration::from_secs(10);
+
+    /// Ends with the test: apt at work on a writable /usr, in a hook that does not end.
+    fn apt_in_a_hook() -> Background {
+        let deb = package::build("1", &[]);
+        let apt = Background::start(&format!(
+            "apt-get -y -q -o DPkg::Pre-Invoke::='exec sleep 1000' install {}",
+            deb.display()
+        ));
+        wait(Duration::from_secs(60), "apt is in the hook", || {
+            shell("pgrep -x sleep").status == 0 && usr_flags() == ("rw".into(), "rw".into())
+        });
+        apt
+    }
+
+    fn kill_apt() {
+        succeed("pkill -KILL -x apt-get; pkill -x sleep");
+    }
+
+    #[test]
+    fn where_apt_is_killed() {
+        begin();
+        let apt = apt_in_a_hook();
+        // The lock is held: the agent waits.
+        thread::sleep(Duration::from_secs(2));
+        assert_eq!(usr_flags().0, "rw");
+        kill_apt();
+        wait(SOON, "/usr is sealed", is_sealed);
+        drop(apt);
+        let log = succeed("journalctl -u rousr --no-pager -o cat");
+        assert!(log.contains("ended without telling so"), "{log}");
+    }
+
+    #[test]
+    fn where_apt_is_killed_after_the_agent_has_been() {
+        begin();
+        let apt = apt_in_a_hook();
+        succeed("systemctl kill -s KILL rousr && sleep 1");
+        wait_for_agent();
+        assert_eq!(usr_flags().0, "rw", "the transaction is still open");
+        kill_apt();
+        wait(SOON, "/usr is sealed", is_sealed);
+        drop(apt);
+    }
+
+    #[test]
+    fn once_nobody_is_in_a_removed_directory() {
+        begin();
+        let deb = package::build("1", &[]);
+        package::install(&deb);
+        // An upgrade that drops the directory of somebody: nothing of it is held.
+        let inside = Background::start(&format!("env -C {} sleep 1000", package::FOLDER));
+        wait(Duration::from_secs(5), "the directory is in use", || {
+            shell(&format!(
+                "readlink /proc/*/cwd | grep -qx {}",
+                package::FOLDER
+            ))
+            .status
+                == 0
+        });
+        succeed("rousr apt pre-invoke");
+        succeed(&format!("rmdir {}", package::FOLDER));
+        succeed("rousr apt post-invoke");
+        assert_eq!(usr_flags(), ("ro".to_owned(), "rw".to_owned()));
+        thread::sleep(Duration::from_secs(3));
+        assert_eq!(usr_flags(), ("ro".to_owned(), "rw".to_owned()));
+        drop(inside);
+        wait(SOON, "/usr is sealed", is_sealed);
+    }
+
+    #[test]
+    fn once_nobody_writes() {
+        begin();
+        succeed("rousr apt pre-invoke");
+        let writer = Background::start("sh -c 'exec 9>/usr/share/rousr-writer; exec sleep 1000'");
+        wait(Duration::from_secs(5), "it writes", || {
+            shell("test -e /usr/share/rousr-writer").status == 0
+        });
+        let told = succeed("rousr apt post-invoke");
+        assert!(told.contains("fuser -vm /usr"), "{told}");
+        assert_eq!(usr_flags(), ("rw".to_owned(), "rw".to_owned()));
+        drop(writer);
+        wait(SOON, "/usr is sealed", is_sealed);
+        succeed("rousr apt pre-invoke && rm /usr/share/rousr-writer && rousr apt post-invoke");
+        assert_sealed();
+    }
+}
