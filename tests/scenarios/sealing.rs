@@ -76,8 +76,23 @@ mod root {
         assert_eq!(usr_flags(), ("ro".to_owned(), "rw".to_owned()));
         thread::sleep(Duration::from_secs(3));
         assert_eq!(usr_flags(), ("ro".to_owned(), "rw".to_owned()));
+
+        let told = shell("rousr blockers");
+        assert_eq!(told.status, 1, "{}", told.output);
+        for part in [package::FOLDER, "removed directory", "sleep", "next: "] {
+            assert!(told.output.contains(part), "{part}: {}", told.output);
+        }
+        let told = shell("rousr blockers --json");
+        let told: serde_json::Value = serde_json::from_str(&told.output).expect("JSON");
+        assert_eq!(told["blockers"][0]["kind"], "orphan-directory", "{told}");
+        assert_eq!(told["blockers"][0]["holders"][0]["comm"], "sleep");
+        assert_eq!(told["level"], "mount-sealed");
+
         drop(inside);
         wait(SOON, "/usr is sealed", is_sealed);
+        let told = shell("rousr blockers");
+        assert_eq!(told.status, 0, "{}", told.output);
+        assert!(told.output.contains("nothing blocks"), "{}", told.output);
     }
 
     #[test]

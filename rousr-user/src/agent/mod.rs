@@ -1,11 +1,13 @@
 //! The daemon: one event loop that is told of releases and asked by hooks.
 
+pub mod blocker;
 pub mod client;
 pub mod errand;
 mod event_loop;
 pub mod holders;
 pub mod metrics;
 pub mod protocol;
+pub mod remedy;
 mod retry;
 mod server;
 pub mod status;

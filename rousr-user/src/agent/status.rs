@@ -4,14 +4,10 @@ use std::{collections::BTreeMap, io};
 
 use serde::{Deserialize, Serialize};
 
+use super::blocker::{self, Blocker};
 use crate::{
     seal::Level,
-    track::{
-        Health,
-        process::Holder,
-        survey::{Survey, User},
-        usage::Usage,
-    },
+    track::{Health, process::Holder, survey::Survey},
     transaction::{Error, HostKeeper},
 };
 
@@ -95,30 +91,6 @@ pub struct HoldStatus {
     pub holders: Vec<Holder>,
 }
 
-/// What keeps the superblock from going read-only.
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Blocker {
-    /// Why it blocks.
-    pub kind: BlockerKind,
-    /// Inode number.
-    pub inode: u64,
-    /// Who uses it.
-    pub holders: Vec<Holder>,
-}
-
-/// Why something blocks.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BlockerKind {
-    /// A file without a name that is in use.
-    OrphanFile,
-    /// A removed directory that is open, or some process's root or working directory.
-    OrphanDirectory,
-    /// A file open for writing.
-    Writer,
-}
-
 impl From<&Health> for AgentStatus {
     fn from(health: &Health) -> Self {
         Self {
@@ -143,40 +115,6 @@ impl Status {
     /// Bytes of all holds.
     pub fn bytes(&self) -> u64 {
         self.holds.iter().map(|hold| hold.bytes).sum()
-    }
-}
-
-/// The blockers among what is used, files before directories before writers.
-pub fn blockers(users: &[User]) -> Vec<Blocker> {
-    let mut holders: BTreeMap<(BlockerKind, u64), Vec<Holder>> = BTreeMap::new();
-    for User { process, usages } in users {
-        let mut by_inode: BTreeMap<(BlockerKind, u64), Vec<&Usage>> = BTreeMap::new();
-        for usage in usages {
-            if let Some(kind) = blocks(usage) {
-                by_inode.entry((kind, usage.inode)).or_default().push(usage);
-            }
-        }
-        for (blocker, usages) in by_inode {
-            let holder = Holder::new(process, usages);
-            holders.entry(blocker).or_default().push(holder);
-        }
-    }
-    let blockers = holders.into_iter();
-    blockers
-        .map(|((kind, inode), holders)| Blocker {
-            kind,
-            inode,
-            holders,
-        })
-        .collect()
-}
-
-fn blocks(usage: &Usage) -> Option<BlockerKind> {
-    match (usage.links, usage.directory, usage.writable) {
-        (0, false, _) => Some(BlockerKind::OrphanFile),
-        (_, false, true) => Some(BlockerKind::Writer),
-        (0, true, _) => Some(BlockerKind::OrphanDirectory),
-        _ => None,
     }
 }
 
@@ -218,7 +156,7 @@ impl Status {
             ));
         }
         status.add_holds(keeper, &survey, count)?;
-        status.blockers = blockers(&survey.users);
+        status.blockers = blocker::among(&survey);
         Ok(status)
     }
 
@@ -252,50 +190,5 @@ impl Status {
             });
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::track::{process::Process, usage::How};
-
-    #[test]
-    fn orphans_and_writers_block() {
-        let user = |links, directory, writable| User {
-            process: Process {
-                pid: 7,
-                comm: "x".to_owned(),
-                started: 1,
-                unit: None,
-                container: None,
-            },
-            usages: vec![Usage {
-                pid: 7,
-                inode: 1,
-                device: 1,
-                links,
-                directory,
-                writable,
-                times: 1,
-                how: How::Mapping,
-            }],
-        };
-        for (links, directory, writable, expected) in [
-            (0, false, false, Some(BlockerKind::OrphanFile)),
-            (0, false, true, Some(BlockerKind::OrphanFile)),
-            (0, true, false, Some(BlockerKind::OrphanDirectory)),
-            (1, false, true, Some(BlockerKind::Writer)),
-            (1, false, false, None),
-            (2, true, false, None),
-        ] {
-            let found = blockers(&[user(links, directory, writable)]);
-            let kinds: Vec<_> = found.iter().map(|blocker| blocker.kind).collect();
-            assert_eq!(
-                kinds,
-                Vec::from_iter(expected),
-                "{links} {directory} {writable}"
-            );
-        }
     }
 }

@@ -95,9 +95,9 @@ fn tell(hook: Hook, outcome: &Outcome) {
     let state = match outcome.level {
         Level::Sealed => "/usr is read-only again",
         Level::MountSealed => {
-            "/usr is read-only again, its filesystem will be once nothing blocks that: see `rousr status`"
+            "/usr is read-only again, its filesystem will be once nothing blocks that: see `rousr blockers`"
         }
-        Level::Open => "/usr is still writable: `rousr status` names what blocks it",
+        Level::Open => "/usr is still writable: `rousr blockers` names what is in the way",
     };
     match outcome.kept {
         0 => eprintln!("rousr: {state}"),

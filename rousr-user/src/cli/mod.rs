@@ -2,6 +2,7 @@
 
 mod agent;
 mod apt;
+mod blockers;
 mod doctor;
 mod holders;
 mod holders_table;
@@ -35,6 +36,7 @@ enum Command {
     Status(status::Arguments),
     /// Show which kernel features rousr has here, what it does with them, and what is wrong
     Doctor(doctor::Arguments),
+    Blockers(blockers::Arguments),
     /// Show which processes use what is held, a file, or anything of /usr
     Holders(holders::Arguments),
     Agent(agent::Arguments),
@@ -49,6 +51,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     let result = match arguments.command {
         Command::Status(arguments) => status::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Blockers(arguments) => blockers::run(&arguments),
         Command::Holders(arguments) => holders::run(&arguments),
         Command::Agent(arguments) => agent::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),

@@ -8,8 +8,9 @@ use clap::Args;
 use super::output;
 use crate::{
     agent::{
+        blocker::Blocker,
         client::{Client, ClientError},
-        status::{AgentStatus, Blocker, BlockerKind, HoldStatus, Status},
+        status::{AgentStatus, HoldStatus, Status},
     },
     seal::Level,
     track::{process::Holder, survey::Surveyor},
@@ -34,7 +35,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn ask() -> anyhow::Result<Status> {
+pub(super) fn ask() -> anyhow::Result<Status> {
     match Client::default().status() {
         Err(ClientError::NotRunning) => look_ourselves(),
         answer => Ok(answer?),
@@ -86,14 +87,8 @@ fn write_view(text: &mut String, status: &Status) -> std::fmt::Result {
         }
     }
     if !status.blockers.is_empty() {
-        writeln!(
-            text,
-            "\n{} blockers keep the filesystem writable:",
-            status.blockers.len()
-        )?;
-        for blocker in &status.blockers {
-            write_blocker(text, blocker)?;
-        }
+        text.push('\n');
+        write_blockers(text, &status.blockers)?;
     }
     for warning in &status.warnings {
         writeln!(text, "\nwarning: {warning}")?;
@@ -160,14 +155,28 @@ fn write_hold(text: &mut String, hold: &HoldStatus) -> std::fmt::Result {
     write_holders(text, &hold.holders)
 }
 
-fn write_blocker(text: &mut String, blocker: &Blocker) -> std::fmt::Result {
-    let what = match blocker.kind {
-        BlockerKind::OrphanFile => "removed file",
-        BlockerKind::OrphanDirectory => "removed directory",
-        BlockerKind::Writer => "file open for writing",
-    };
-    writeln!(text, "  {what}, inode {}", blocker.inode)?;
-    write_holders(text, &blocker.holders)
+/// What blocks, who it is and what to do.
+pub(super) fn write_blockers(text: &mut String, blockers: &[Blocker]) -> std::fmt::Result {
+    match blockers.len() {
+        1 => writeln!(text, "1 blocker keeps the filesystem writable:")?,
+        count => writeln!(text, "{count} blockers keep the filesystem writable:")?,
+    }
+    for Blocker {
+        kind,
+        inode,
+        path,
+        holders,
+        remedies,
+    } in blockers
+    {
+        let path = path.as_deref().unwrap_or("(unknown path)");
+        writeln!(text, "  {}, inode {inode}: {path}", kind.as_str())?;
+        write_holders(text, holders)?;
+        for remedy in remedies {
+            writeln!(text, "      next: {remedy}")?;
+        }
+    }
+    Ok(())
 }
 
 fn write_holders(text: &mut String, holders: &[Holder]) -> std::fmt::Result {

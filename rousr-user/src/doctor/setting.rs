@@ -178,7 +178,7 @@ impl Mounted {
             return check("level", Verdict::Well, detail);
         }
         let detail = format!("{detail}, wanted is {}", self.wanted);
-        check("level", Verdict::Wrong, detail).then("`rousr status` names what blocks")
+        check("level", Verdict::Wrong, detail).then("`rousr blockers` names what blocks")
     }
 }
 

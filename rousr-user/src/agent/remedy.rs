@@ -1,0 +1,265 @@
+//! The least disruptive way to have a process let go of what it uses.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::track::{
+    process::{Process, Unit},
+    usage::{How, Usage},
+};
+
+/// What to do. In JSON an object of `action` and what it is about.
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+pub enum Remedy {
+    /// A shell that only stands in a removed directory can go elsewhere.
+    ChangeDirectory {
+        /// The process.
+        pid: u32,
+    },
+    /// systemd, or a user's, starts anew in place and keeps all units.
+    Reexecute {
+        /// The user whose manager it is; absent for the system's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<u32>,
+    },
+    /// The unit is restarted.
+    Restart {
+        /// Its name.
+        unit: String,
+        /// The user whose manager runs it; absent for the system's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<u32>,
+    },
+    /// The container is restarted, by whatever manages it.
+    RestartContainer {
+        /// Its name or identifier.
+        container: String,
+    },
+    /// The process belongs to nothing that could be restarted.
+    End {
+        /// The process.
+        pid: u32,
+    },
+    /// The session ends.
+    LogOut {
+        /// logind's number of it.
+        session: String,
+    },
+    /// All sessions of a user end, and the manager with them.
+    LogOutUser {
+        /// The user.
+        user: u32,
+    },
+    /// What cannot be restarted without the whole system.
+    Reboot,
+}
+
+/// systemd's scope of PID 1, and of nothing else.
+const INIT: &str = "init.scope";
+
+/// Whoever talks over the bus does not survive its restart; a login manager's sessions do not either.
+const NEVER_RESTARTED: [&str; 8] = [
+    "dbus.service",
+    "dbus-broker.service",
+    "systemd-logind.service",
+    "display-manager.service",
+    "gdm.service",
+    "gdm3.service",
+    "lightdm.service",
+    "sddm.service",
+];
+
+impl Remedy {
+    /// For a process and those of its uses that are to end.
+    pub fn of(process: &Process, usages: &[&Usage]) -> Self {
+        let pid = process.pid;
+        if pid == 1 {
+            return Self::Reexecute { user: None };
+        }
+        if let Some(container) = &process.container {
+            return Self::RestartContainer {
+                container: container.clone(),
+            };
+        }
+        let Some(Unit { name, user }) = &process.unit else {
+            return Self::End { pid };
+        };
+        if let Some(session) = session(name) {
+            let stands = |usage: &&Usage| usage.how == How::WorkingDirectory;
+            return match usages.iter().all(stands) {
+                true => Self::ChangeDirectory { pid },
+                false => Self::LogOut { session },
+            };
+        }
+        if let Some(user) = user_of_manager(name) {
+            return match process.comm.as_str() {
+                "systemd" => Self::Reexecute { user: Some(user) },
+                _ => Self::LogOutUser { user },
+            };
+        }
+        if user.is_none() && NEVER_RESTARTED.contains(&name.as_str()) {
+            return Self::Reboot;
+        }
+        if name == INIT || !name.ends_with(".service") {
+            return Self::End { pid };
+        }
+        Self::Restart {
+            unit: name.clone(),
+            user: *user,
+        }
+    }
+
+    /// The command that does it; `None` where there is no one command.
+    pub fn command(&self) -> Option<String> {
+        match self {
+            Self::ChangeDirectory { .. } | Self::RestartContainer { .. } => None,
+            Self::Reexecute { user: None } => Some("systemctl daemon-reexec".to_owned()),
+            Self::Reexecute { user: Some(user) } => {
+                Some(format!("systemctl --user -M {user}@ daemon-reexec"))
+            }
+            Self::Restart { unit, user: None } => Some(format!("systemctl restart {unit}")),
+            Self::Restart {
+                unit,
+                user: Some(user),
+            } => Some(format!("systemctl --user -M {user}@ restart {unit}")),
+            Self::End { pid } => Some(format!("kill {pid}")),
+            Self::LogOut { session } => Some(format!("loginctl terminate-session {session}")),
+            Self::LogOutUser { user } => Some(format!("loginctl terminate-user {user}")),
+            Self::Reboot => Some("systemctl reboot".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Self::LogOut { session } = self {
+            return write!(f, "log out of session {session}");
+        }
+        if let Some(command) = self.command() {
+            return f.write_str(&command);
+        }
+        match self {
+            Self::ChangeDirectory { pid } => {
+                write!(f, "cd to another directory in the shell of pid {pid}")
+            }
+            Self::RestartContainer { container } => write!(f, "restart the container {container}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The number in `session-N.scope`.
+fn session(unit: &str) -> Option<String> {
+    let session = unit.strip_prefix("session-")?.strip_suffix(".scope")?;
+    Some(session.to_owned())
+}
+
+/// The user in `user@N.service`.
+fn user_of_manager(unit: &str) -> Option<u32> {
+    let user = unit.strip_prefix("user@")?.strip_suffix(".service")?;
+    user.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remedy(pid: u32, comm: &str, unit: Option<(&str, Option<u32>)>, how: How) -> Remedy {
+        let process = Process {
+            pid,
+            comm: comm.to_owned(),
+            started: 1,
+            unit: unit.map(|(name, user)| Unit {
+                name: name.to_owned(),
+                user,
+            }),
+            container: None,
+        };
+        let usage = Usage {
+            pid,
+            inode: 1,
+            device: 1,
+            links: 0,
+            directory: how == How::WorkingDirectory,
+            writable: false,
+            times: 1,
+            how,
+        };
+        Remedy::of(&process, &[&usage])
+    }
+
+    #[test]
+    fn the_least_disruptive_way_is_told() {
+        let user_unit = Some(("app.service", Some(1000)));
+        let manager = Some(("user@1000.service", None));
+        let session = Some(("session-3.scope", None));
+        let (map, cwd) = (How::Mapping, How::WorkingDirectory);
+        let table = [
+            (
+                remedy(1, "systemd", Some(("init.scope", None)), map),
+                "systemctl daemon-reexec",
+            ),
+            (
+                remedy(7, "sshd", Some(("ssh.service", None)), map),
+                "systemctl restart ssh.service",
+            ),
+            (
+                remedy(7, "app", user_unit, map),
+                "systemctl --user -M 1000@ restart app.service",
+            ),
+            (
+                remedy(7, "systemd", manager, map),
+                "systemctl --user -M 1000@ daemon-reexec",
+            ),
+            (
+                remedy(7, "(sd-pam)", manager, map),
+                "loginctl terminate-user 1000",
+            ),
+            (remedy(7, "vi", session, map), "log out of session 3"),
+            (
+                remedy(7, "bash", session, cwd),
+                "cd to another directory in the shell of pid 7",
+            ),
+            (
+                remedy(7, "dbus-daemon", Some(("dbus.service", None)), map),
+                "systemctl reboot",
+            ),
+            (remedy(7, "x", Some(("run-u7.scope", None)), map), "kill 7"),
+            (remedy(7, "x", None, map), "kill 7"),
+        ];
+        for (remedy, text) in table {
+            assert_eq!(remedy.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_container_is_for_its_own_manager() {
+        let process = Process {
+            pid: 7,
+            comm: "x".to_owned(),
+            started: 1,
+            unit: Some(Unit {
+                name: "docker-0123.scope".to_owned(),
+                user: None,
+            }),
+            container: Some("0123".to_owned()),
+        };
+        let remedy = Remedy::of(&process, &[]);
+        assert_eq!(remedy.to_string(), "restart the container 0123");
+        assert_eq!(remedy.command(), None);
+    }
+
+    #[test]
+    fn json_names_the_action_and_what_it_is_about() {
+        let remedy = remedy(7, "app", Some(("app.service", Some(1000))), How::Mapping);
+        let json = serde_json::to_string(&remedy).expect("serializes");
+        assert_eq!(
+            json,
+            r#"{"action":"restart","unit":"app.service","user":1000}"#
+        );
+        let back: Remedy = serde_json::from_str(&json).expect("parses");
+        assert_eq!(back, remedy);
+    }
+}

@@ -1,0 +1,160 @@
+//! `rousr blockers`.
+
+use std::{fmt::Write as _, process::ExitCode};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{
+    output,
+    status::{self, write_blockers},
+};
+use crate::{
+    agent::{blocker::Blocker, status::Status},
+    seal::Level,
+};
+
+/// Show what keeps the filesystem of /usr from going read-only, and what to do about it
+///
+/// Removed files and directories that are still in use, and files that are open for writing; each with
+/// who uses it and the least disruptive way to end that.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit status: 0 nothing blocks, 1 something does or the command failed, \
+    2 wrong arguments."
+)]
+pub(super) struct Arguments {
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is printed as JSON.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Blockers<'s> {
+    mount_point: &'s str,
+    level: Level,
+    wanted: Level,
+    blockers: &'s [Blocker],
+    warnings: &'s [String],
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let status = status::ask()?;
+    let text = if arguments.json {
+        output::json(&Blockers {
+            mount_point: &status.mount_point,
+            level: status.level,
+            wanted: status.wanted,
+            blockers: &status.blockers,
+            warnings: &status.warnings,
+        })?
+    } else {
+        for warning in &status.warnings {
+            eprintln!("rousr: warning: {warning}");
+        }
+        view(&status)
+    };
+    output::print(&text)?;
+    Ok(match blocked(&status) {
+        false => ExitCode::SUCCESS,
+        true => ExitCode::FAILURE,
+    })
+}
+
+/// Whether anything is in the way, shown by a process or not.
+fn blocked(status: &Status) -> bool {
+    let between_transactions = status.transaction_began.is_none();
+    !status.blockers.is_empty() || between_transactions && status.level < status.wanted
+}
+
+fn view(status: &Status) -> String {
+    let Status {
+        mount_point, level, ..
+    } = status;
+    let mut text = format!("{mount_point} is {level}\n");
+    // Writing into a string does not fail.
+    let _ = match (status.blockers.is_empty(), blocked(status)) {
+        (false, _) => write_blockers(&mut text, &status.blockers),
+        (true, false) => writeln!(text, "nothing blocks"),
+        (true, true) => writeln!(
+            text,
+            "no process shows what blocks: it may be in another mount namespace, or in flight between \
+             processes; a reboot ends it"
+        ),
+    };
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        agent::{blocker::BlockerKind, remedy::Remedy},
+        track::process::Holder,
+    };
+
+    fn status(level: Level, blockers: Vec<Blocker>) -> Status {
+        Status {
+            mount_point: "/usr".to_owned(),
+            filesystem: "ext4".to_owned(),
+            source: "/dev/sda".to_owned(),
+            level,
+            wanted: Level::Sealed,
+            transaction_began: None,
+            agent: None,
+            holds: Vec::new(),
+            blockers,
+            warnings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_blocks_is_told_with_who_and_the_way_out() {
+        let blocker = Blocker {
+            kind: BlockerKind::OrphanFile,
+            inode: 7,
+            path: Some("/usr/lib/x (deleted)".to_owned()),
+            holders: vec![Holder {
+                pid: 8,
+                comm: "sshd".to_owned(),
+                unit: Some("ssh.service".to_owned()),
+                unit_user: None,
+                uses: vec!["mapping".to_owned()],
+            }],
+            remedies: vec![Remedy::Restart {
+                unit: "ssh.service".to_owned(),
+                user: None,
+            }],
+        };
+        let status = status(Level::MountSealed, vec![blocker]);
+        assert!(blocked(&status));
+        assert_eq!(
+            view(&status),
+            "\
+/usr is mount-sealed
+1 blocker keeps the filesystem writable:
+  removed file, inode 7: /usr/lib/x (deleted)
+      sshd (pid 8, ssh.service): mapping
+      next: systemctl restart ssh.service
+"
+        );
+    }
+
+    #[test]
+    fn what_no_process_shows_blocks_all_the_same() {
+        for (level, began, blocks, text) in [
+            (Level::Sealed, None, false, "nothing blocks"),
+            (Level::MountSealed, None, true, "no process shows"),
+            (Level::Open, Some(1), false, "nothing blocks"),
+        ] {
+            let status = Status {
+                transaction_began: began,
+                ..status(level, Vec::new())
+            };
+            assert_eq!(blocked(&status), blocks);
+            assert!(view(&status).contains(text), "{}", view(&status));
+        }
+    }
+}
