@@ -148,7 +148,7 @@ impl Machine {
             fstab: top.join("fstab"),
             ledger: top.join("ledger"),
             lock: top.join("run/lock"),
-            record: top.join("run/transaction"),
+            openings: top.join("run/open"),
             dpkg: AdminDir::new(top.join("dpkg")),
         };
         let leases = HostLeases::new().expect("SIGIO can be ignored");

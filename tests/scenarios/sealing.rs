@@ -5,7 +5,7 @@ mod root {
 
     use rousr_tests::{
         Background, assert_sealed, begin, is_sealed, package, shell, succeed, usr_flags, wait,
-        wait_for_agent,
+        wait_for_agent, wait_for_reap,
     };
 
     /// The first tries to seal again come half a second, one and a half and three and a half after
@@ -93,6 +93,7 @@ mod root {
         let told = shell("rousr blockers");
         assert_eq!(told.status, 0, "{}", told.output);
         assert!(told.output.contains("nothing blocks"), "{}", told.output);
+        succeed("apt-get -y -q purge rousr-kinds");
     }
 
     #[test]
@@ -110,5 +111,69 @@ mod root {
         wait(SOON, "/usr is sealed", is_sealed);
         succeed("rousr apt pre-invoke && rm /usr/share/rousr-writer && rousr apt post-invoke");
         assert_sealed();
+    }
+
+    #[test]
+    fn at_the_administrators_word() {
+        begin();
+        let told = succeed("rousr unseal");
+        assert!(told.contains("until `rousr seal`"), "{told}");
+        succeed("touch /usr/share/rousr-writer && rousr status | grep 'open for `rousr unseal`'");
+        // A transaction meanwhile ends, and nothing else does.
+        let deb = package::build("1", &[]);
+        let told = package::install(&deb);
+        assert!(told.contains("stays writable for `rousr unseal`"), "{told}");
+        succeed("systemctl kill -s KILL rousr && sleep 1");
+        wait_for_agent();
+        succeed("rm /usr/share/rousr-writer");
+        succeed("rousr seal");
+        assert_sealed();
+
+        succeed("rousr unseal --for 3s && touch /usr/share/rousr-writer");
+        wait(SOON, "/usr is sealed", is_sealed);
+        assert_eq!(shell("rousr unseal --for 3").status, 2);
+    }
+
+    #[test]
+    fn when_a_command_ends() {
+        begin();
+        for (command, status) in [
+            ("rm -f /usr/share/rousr-writer", 0),
+            ("false", 1),
+            ("sh -c 'exit 7'", 7),
+            ("sh -c 'kill -TERM $$'", 143),
+            ("/usr/share", 126),
+            ("nonsense", 127),
+        ] {
+            let finished = shell(&format!("rousr exec -- {command}"));
+            assert_eq!(finished.status, status, "{command}: {}", finished.output);
+            assert_sealed();
+        }
+        // What it replaces while it is in use is held, and blocks nothing.
+        succeed("rousr exec cp /usr/bin/sleep /usr/share/rousr-sleep");
+        let user = Background::start("/usr/share/rousr-sleep 1000");
+        wait(Duration::from_secs(5), "it runs", || {
+            shell("pgrep -x rousr-sleep").status == 0
+        });
+        succeed("rousr exec rm /usr/share/rousr-sleep");
+        assert_sealed();
+        drop(user);
+        wait_for_reap();
+    }
+
+    #[test]
+    fn when_what_ran_a_command_is_killed() {
+        begin();
+        for signal in ["TERM", "KILL"] {
+            let running = Background::start("rousr exec sleep 1000");
+            wait(Duration::from_secs(10), "/usr is writable", || {
+                shell("pgrep -x sleep").status == 0
+            });
+            assert_eq!(usr_flags().0, "rw");
+            succeed(&format!("pkill -{signal} -f '^rousr exec'"));
+            wait(SOON, "/usr is sealed", is_sealed);
+            shell("pkill -x sleep");
+            drop(running);
+        }
     }
 }

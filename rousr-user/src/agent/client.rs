@@ -13,7 +13,7 @@ use super::{
     status::Status,
     verification::Verification,
 };
-use crate::transaction::Outcome;
+use crate::transaction::{Opener, Outcome};
 
 /// How long a caller waits for an answer. A transaction's largest step, the preserving of a
 /// release upgrade, takes seconds.
@@ -74,6 +74,16 @@ impl<'p> Client<'p> {
     /// Has a transaction ended: settles the holds and seals.
     pub fn finish(self) -> Result<Outcome, ClientError> {
         self.step(Request::Finish, b"")
+    }
+
+    /// Has the volume made writable, and the files kept that are in use.
+    pub fn open(self, opener: Opener) -> Result<Outcome, ClientError> {
+        self.step(Request::Open(opener), b"")
+    }
+
+    /// Tells that this opener is done.
+    pub fn close(self, opener: Opener) -> Result<Outcome, ClientError> {
+        self.step(Request::Close(opener), b"")
     }
 
     /// The state of everything.

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     track::{Untracked, bpf::BpfTracker},
-    transaction::{HostKeeper, Outcome, Places},
+    transaction::{HostKeeper, Opener, Outcome, Places},
 };
 
 /// How long an agent that is about to run is waited for.
@@ -32,6 +32,10 @@ pub enum Step {
     Preserve(Vec<u8>),
     /// Settle the holds and seal.
     Finish,
+    /// Make the volume writable for this opener, and keep what is in use.
+    Open(Opener),
+    /// What this opener wanted is done.
+    Close(Opener),
 }
 
 /// Has a step done, and calls `note` with what went wrong on the way.
@@ -47,7 +51,9 @@ pub fn run(step: &Step, note: impl Fn(&str)) -> anyhow::Result<Outcome> {
     match step {
         Step::Begin => Ok(keeper.begin()?),
         Step::Preserve(stream) => Ok(keeper.preserve(stream)?),
-        Step::Finish => finish(&keeper),
+        Step::Finish => end(&keeper, step, Opener::Transaction),
+        Step::Open(opener) => Ok(keeper.open_and_preserve(*opener)?),
+        Step::Close(opener) => end(&keeper, step, *opener),
     }
 }
 
@@ -58,6 +64,8 @@ fn ask(step: &Step, note: impl Fn(&str)) -> anyhow::Result<Option<Outcome>> {
         Step::Begin => agent.begin(),
         Step::Preserve(stream) => agent.preserve(stream),
         Step::Finish => agent.finish(),
+        Step::Open(opener) => agent.open(*opener),
+        Step::Close(opener) => agent.close(*opener),
     };
     match answer {
         Ok(outcome) => Ok(Some(outcome)),
@@ -70,25 +78,25 @@ fn ask(step: &Step, note: impl Fn(&str)) -> anyhow::Result<Option<Outcome>> {
     }
 }
 
-/// Ends a transaction in the agent's place. An agent that starts meanwhile would wait for an end that
+/// Ends an opening in the agent's place. An agent that starts meanwhile would wait for an end that
 /// it is never told: so it is either kept from starting, or told.
-fn finish(keeper: &HostKeeper) -> anyhow::Result<Outcome> {
+fn end(keeper: &HostKeeper, step: &Step, opener: Opener) -> anyhow::Result<Outcome> {
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
         if let Ok(_only) = only_agent(Duration::ZERO) {
-            return finish_alone(keeper);
+            return end_alone(keeper, opener);
         }
-        if let Some(outcome) = ask(&Step::Finish, |_| ())? {
+        if let Some(outcome) = ask(step, |_| ())? {
             return Ok(outcome);
         }
         thread::sleep(PAUSE);
     }
-    Ok(keeper.finish(&mut Untracked::new("no agent"))?)
+    Ok(keeper.close(&mut Untracked::new("no agent"), opener)?)
 }
 
 /// With the counts that an agent has left where there are some: without them nobody can tell exactly
 /// who has a file open as a path. They go on counting for the next agent.
-fn finish_alone(keeper: &HostKeeper) -> anyhow::Result<Outcome> {
+fn end_alone(keeper: &HostKeeper, opener: Opener) -> anyhow::Result<Outcome> {
     allow_many_descriptors()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -96,8 +104,8 @@ fn finish_alone(keeper: &HostKeeper) -> anyhow::Result<Outcome> {
         .context("cannot wait for the BPF programs")?;
     let _entered = runtime.enter();
     let outcome = match BpfTracker::load(settings(keeper)) {
-        Ok(mut tracker) => keeper.finish(&mut tracker),
-        Err(error) => keeper.finish(&mut Untracked::new(error.to_string())),
+        Ok(mut tracker) => keeper.close(&mut tracker, opener),
+        Err(error) => keeper.close(&mut Untracked::new(error.to_string()), opener),
     };
     Ok(outcome?)
 }

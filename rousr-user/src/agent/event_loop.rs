@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use super::{
     holders::{Question, Scope},
     metrics::Metrics,
+    opener_watch::OpenerWatch,
     protocol::{Reply, Request},
     retry::Retry,
     server::{Answer, Call},
@@ -14,10 +15,9 @@ use super::{
     verification::Verification,
 };
 use crate::{
-    dpkg::frontend::Closes,
     seal::Level,
     track::{News, Tracker, survey::Surveyor},
-    transaction::{Error, HostKeeper, Outcome, Reaping},
+    transaction::{Error, HostKeeper, Opener, Outcome, Reaping},
 };
 
 pub(super) struct EventLoop<T> {
@@ -31,8 +31,8 @@ pub(super) struct EventLoop<T> {
     pub(super) doubtful: Retry<u64>,
     /// Whether to try to seal again: what blocks it, as a working directory does, goes silently.
     pub(super) sealing: Retry<()>,
-    /// While a transaction is open: its frontend can die before it tells the end.
-    pub(super) frontend: Option<Closes>,
+    /// Tells when one for whom the volume is writable may be gone.
+    pub(super) openers: OpenerWatch,
 }
 
 /// Not before something that uses a hold for a moment is gone, and not so late that it shows.
@@ -51,20 +51,14 @@ impl<T: Tracker> EventLoop<T> {
             holds: BTreeMap::new(),
             doubtful: Retry::new(LOOK.0, LOOK.1),
             sealing: Retry::new(SEAL.0, SEAL.1),
-            frontend: None,
+            openers: OpenerWatch::default(),
         }
     }
 
-    /// Settles what is on disk and seals, unless a transaction is open: its last hook does it.
+    /// Settles what is on disk and seals, unless somebody has the volume open.
     pub(super) fn start(&mut self) {
-        match self.keeper.transaction_is_running() {
-            Ok(true) => {
-                tracing::info!("a transaction is open; waiting for its end");
-                self.follow_frontend();
-            }
-            Ok(false) => drop(self.finish("settled")),
-            Err(error) => tracing::error!("cannot settle what is on disk: {error}"),
-        }
+        self.openers.follow_frontends(&self.keeper);
+        self.end_abandoned("settled");
         self.list_holds();
         self.measure();
     }
@@ -156,14 +150,21 @@ impl<T: Tracker> EventLoop<T> {
 
     pub(super) fn answer(&mut self, call: Call) {
         let reply = match call.request {
-            Request::Begin => self.begin(),
+            Request::Begin => {
+                self.openers.follow_frontends(&self.keeper);
+                self.step("began", |agent| agent.keeper.begin())
+            }
             Request::Preserve { .. } => {
                 self.step("preserved", |agent| agent.keeper.preserve(&call.stream))
             }
             Request::Finish => {
                 self.metrics.transactions.inc();
-                self.finish("finished")
+                self.close("finished", Opener::Transaction)
             }
+            Request::Open(opener) => {
+                self.step("opened", |agent| agent.keeper.open_and_preserve(opener))
+            }
+            Request::Close(opener) => self.close("closed", opener),
             Request::Status => self.status(),
             Request::Verify => self.verify(),
             Request::Holders { of } => return self.holders(of, call.reply),
@@ -175,30 +176,34 @@ impl<T: Tracker> EventLoop<T> {
         send(call.reply, reply.into());
     }
 
-    /// A process closed the frontend's lock: where it is free, the transaction is over.
-    pub(super) fn frontend_closed(&mut self, told: io::Result<()>) {
-        if let Err(error) = told {
-            tracing::error!("not told any more when dpkg's frontend ends: {error}");
-            self.frontend = None;
+    /// One for whom the volume is writable may be gone.
+    pub(super) fn look_after_openers(&mut self) {
+        let over = |opener: &Opener| self.keeper.is_over(*opener).unwrap_or(true);
+        let gone: Vec<Opener> = match self.keeper.openers() {
+            Ok(openers) => openers.into_iter().filter(over).collect(),
+            Err(error) => return tracing::error!("{error}"),
+        };
+        if gone.is_empty() {
             return;
         }
-        match self.keeper.transaction_is_running() {
-            Ok(true) => return,
-            Ok(false) => self.abandoned(),
-            Err(error) => tracing::error!("cannot tell whether dpkg's frontend is alive: {error}"),
+        for opener in gone {
+            tracing::warn!("{opener} ended without telling so");
         }
+        self.end_abandoned("ended");
         self.list_holds();
         self.measure();
     }
 
-    /// A frontend that tells the end does so while it holds the lock.
-    fn abandoned(&mut self) {
-        self.frontend = None;
-        if matches!(self.keeper.record(), Ok(Some(_))) {
-            tracing::warn!("dpkg's frontend ended without telling so; ending its transaction");
-            self.metrics.transactions.inc();
-            self.finish("finished");
-        }
+    fn end_abandoned(&mut self, event: &'static str) {
+        self.step(event, |agent| {
+            agent.keeper.end_abandoned(&mut agent.tracker)
+        });
+    }
+
+    fn close(&mut self, event: &'static str, opener: Opener) -> Reply {
+        self.step(event, |agent| {
+            agent.keeper.close(&mut agent.tracker, opener)
+        })
     }
 
     /// Tries to seal what something was in the way of.
@@ -206,39 +211,15 @@ impl<T: Tracker> EventLoop<T> {
         if self.sealing.due().is_empty() {
             return;
         }
-        match self.keeper.seal_again(&mut self.tracker) {
+        match self.keeper.seal_again() {
             Ok(Some(Outcome { level, wanted, .. })) if level >= wanted => {
                 tracing::info!(level = level.as_str(), "nothing is in the way any more");
-                self.sealing.clear();
             }
             Ok(_) => {}
             // Told when it failed first.
             Err(error) => tracing::debug!("cannot seal yet: {error}"),
         }
-        self.list_holds();
         self.measure();
-    }
-
-    fn begin(&mut self) -> Reply {
-        self.sealing.clear();
-        let reply = self.step("began", |agent| agent.keeper.begin());
-        self.follow_frontend();
-        reply
-    }
-
-    fn follow_frontend(&mut self) {
-        match self.keeper.frontend_closes() {
-            Ok(closes) => self.frontend = Some(closes),
-            // Somebody calls the hooks by hand, and will tell the end.
-            Err(error) => tracing::warn!("{error}"),
-        }
-    }
-
-    fn finish(&mut self, event: &'static str) -> Reply {
-        let reply = self.step(event, |agent| agent.keeper.finish(&mut agent.tracker));
-        self.frontend = None;
-        self.sealing.set((), matches!(reply, Reply::Error(_)));
-        reply
     }
 
     fn step(
@@ -349,8 +330,9 @@ impl<T: Tracker> EventLoop<T> {
     fn measure(&mut self) {
         if let (Ok(level), Ok(wanted)) = (self.keeper.level(), self.keeper.wanted()) {
             self.metrics.set_levels(level, wanted);
-            if let Ok(None) = self.keeper.record() {
-                self.sealing.set((), level < wanted);
+            if let Ok(openers) = self.keeper.openers() {
+                self.sealing.set((), openers.is_empty() && level < wanted);
+                self.openers.follow(&openers);
             }
         }
         self.metrics

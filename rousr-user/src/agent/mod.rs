@@ -6,6 +6,7 @@ pub mod errand;
 mod event_loop;
 pub mod holders;
 pub mod metrics;
+mod opener_watch;
 pub mod protocol;
 pub mod remedy;
 mod retry;
@@ -13,7 +14,7 @@ mod server;
 pub mod status;
 pub mod verification;
 
-use std::{future, io, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use anyhow::Context as _;
 use sd_notify::NotifyState;
@@ -23,7 +24,6 @@ use tokio::{
 };
 
 use crate::{
-    dpkg::frontend::Closes,
     hold::Lock,
     track::{
         Tracker, Untracked,
@@ -115,7 +115,7 @@ async fn serve(keeper: HostKeeper, tracker: impl Tracker) -> anyhow::Result<()> 
             news = events.tracker.news() => events.released(&news),
             () = events.doubtful.wait() => events.look_again(),
             () = events.sealing.wait() => events.seal_again(),
-            told = next_close(&mut events.frontend) => events.frontend_closed(told),
+            () = events.openers.next() => events.look_after_openers(),
             Some(call) = calls.recv() => events.answer(call),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
@@ -124,14 +124,6 @@ async fn serve(keeper: HostKeeper, tracker: impl Tracker) -> anyhow::Result<()> 
     notify(&[NotifyState::Stopping]);
     tracing::info!("stopping; holds and seal stay as they are");
     Ok(())
-}
-
-/// For ever where no transaction is open.
-async fn next_close(frontend: &mut Option<Closes>) -> io::Result<()> {
-    match frontend {
-        Some(closes) => closes.next().await,
-        None => future::pending().await,
-    }
 }
 
 /// Without systemd there is nobody to tell.

@@ -6,7 +6,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{holders::Scope, status::Status, verification::Verification};
-use crate::{track::survey::Source, transaction::Outcome};
+use crate::{
+    track::survey::Source,
+    transaction::{Opener, Outcome},
+};
 
 /// Where the agent listens.
 pub const SOCKET: &str = "/run/rousr/control.sock";
@@ -31,6 +34,10 @@ pub enum Request {
     },
     /// The transaction is over: settle the holds and seal.
     Finish,
+    /// Make the volume writable for this opener, and keep the files that are in use.
+    Open(Opener),
+    /// What this opener wanted is done: with the last one settle the holds and seal.
+    Close(Opener),
     /// Tell the state of everything.
     Status,
     /// Compare what is counted with what the kernel knows.
@@ -84,6 +91,14 @@ mod tests {
                 Request::Preserve { length: 17 },
             ),
             (r#"{"method":"finish"}"#, Request::Finish),
+            (
+                r#"{"method":"open","for":"administrator","until":7}"#,
+                Request::Open(Opener::Administrator { until: Some(7) }),
+            ),
+            (
+                r#"{"method":"close","for":"command","pid":7,"started":8}"#,
+                Request::Close(Opener::Command { pid: 7, started: 8 }),
+            ),
             (r#"{"method":"status"}"#, Request::Status),
             (r#"{"method":"verify"}"#, Request::Verify),
             (

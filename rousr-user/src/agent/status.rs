@@ -8,7 +8,7 @@ use super::blocker::{self, Blocker};
 use crate::{
     seal::Level,
     track::{Health, process::Holder, survey::Survey},
-    transaction::{Error, HostKeeper},
+    transaction::{Error, HostKeeper, Opening},
 };
 
 /// The state of one volume. In JSON, names are in camelCase, sizes in bytes and times in seconds
@@ -26,8 +26,8 @@ pub struct Status {
     pub level: Level,
     /// The level it should have outside of transactions.
     pub wanted: Level,
-    /// When the open transaction began; absent where none is open.
-    pub transaction_began: Option<u64>,
+    /// For whom the volume is writable, and since when.
+    pub openings: Vec<Opening>,
     /// The agent; absent where none is running.
     pub agent: Option<AgentStatus>,
     /// The preserved inodes.
@@ -138,7 +138,9 @@ impl Status {
             source: volume.source.to_string_lossy().into_owned(),
             level: keeper.level()?,
             wanted: keeper.wanted()?,
-            transaction_began: keeper.record()?.map(|record| record.began),
+            openings: keeper
+                .openings()?
+                .map_or_else(Vec::new, |openings| openings.reasons),
             agent,
             holds: Vec::new(),
             blockers: Vec::new(),

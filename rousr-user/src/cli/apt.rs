@@ -92,6 +92,9 @@ fn tell(hook: Hook, outcome: &Outcome) {
     if !matches!(hook, Hook::PostInvoke) || outcome.wanted == Level::Open {
         return;
     }
+    if let Some(opener) = outcome.open_for.first() {
+        return eprintln!("rousr: /usr stays writable for {opener}");
+    }
     let state = match outcome.level {
         Level::Sealed => "/usr is read-only again",
         Level::MountSealed => {

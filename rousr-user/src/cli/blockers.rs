@@ -65,8 +65,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 /// Whether anything is in the way, shown by a process or not.
 fn blocked(status: &Status) -> bool {
-    let between_transactions = status.transaction_began.is_none();
-    !status.blockers.is_empty() || between_transactions && status.level < status.wanted
+    let is_to_be_sealed = status.openings.is_empty() && status.level < status.wanted;
+    !status.blockers.is_empty() || is_to_be_sealed
 }
 
 fn view(status: &Status) -> String {
@@ -93,6 +93,7 @@ mod tests {
     use crate::{
         agent::{blocker::BlockerKind, remedy::Remedy},
         track::process::Holder,
+        transaction::{Opener, Opening},
     };
 
     fn status(level: Level, blockers: Vec<Blocker>) -> Status {
@@ -102,7 +103,7 @@ mod tests {
             source: "/dev/sda".to_owned(),
             level,
             wanted: Level::Sealed,
-            transaction_began: None,
+            openings: Vec::new(),
             agent: None,
             holds: Vec::new(),
             blockers,
@@ -144,13 +145,17 @@ mod tests {
 
     #[test]
     fn what_no_process_shows_blocks_all_the_same() {
-        for (level, began, blocks, text) in [
-            (Level::Sealed, None, false, "nothing blocks"),
-            (Level::MountSealed, None, true, "no process shows"),
-            (Level::Open, Some(1), false, "nothing blocks"),
+        let transaction = Opening {
+            opener: Opener::Transaction,
+            began: 1,
+        };
+        for (level, openings, blocks, text) in [
+            (Level::Sealed, vec![], false, "nothing blocks"),
+            (Level::MountSealed, vec![], true, "no process shows"),
+            (Level::Open, vec![transaction], false, "nothing blocks"),
         ] {
             let status = Status {
-                transaction_began: began,
+                openings,
                 ..status(level, Vec::new())
             };
             assert_eq!(blocked(&status), blocks);

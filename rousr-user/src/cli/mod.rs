@@ -7,6 +7,7 @@ mod doctor;
 mod holders;
 mod holders_table;
 mod output;
+mod seal;
 mod status;
 mod verify;
 
@@ -39,6 +40,9 @@ enum Command {
     Blockers(blockers::Arguments),
     /// Show which processes use what is held, a file, or anything of /usr
     Holders(holders::Arguments),
+    Seal(seal::Seal),
+    Unseal(seal::Unseal),
+    Exec(seal::Exec),
     Agent(agent::Arguments),
     Verify(verify::Arguments),
     /// What apt's hooks call; see /etc/apt/apt.conf.d/01rousr
@@ -53,6 +57,9 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Blockers(arguments) => blockers::run(&arguments),
         Command::Holders(arguments) => holders::run(&arguments),
+        Command::Seal(arguments) => seal::seal(&arguments),
+        Command::Unseal(arguments) => seal::unseal(&arguments),
+        Command::Exec(arguments) => seal::exec(&arguments),
         Command::Agent(arguments) => agent::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Apt(hook) => apt::run(hook),

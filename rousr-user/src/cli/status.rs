@@ -69,8 +69,8 @@ fn write_view(text: &mut String, status: &Status) -> std::fmt::Result {
         "{mount_point} ({filesystem} on {source}) is {level}{}",
         expectation(*level, *wanted)
     )?;
-    if status.transaction_began.is_some() {
-        writeln!(text, "a transaction is open")?;
+    for opening in &status.openings {
+        writeln!(text, "it is open for {}", opening.opener)?;
     }
     writeln!(text, "{}", agent_line(status.agent.as_ref()))?;
     if status.holds.is_empty() {

@@ -10,7 +10,7 @@ use super::choice::Choice;
 use crate::agent::client::{Client, ClientError};
 use crate::agent::status::AgentStatus;
 use crate::seal::{Level, fstab};
-use crate::transaction::{HostKeeper, Places};
+use crate::transaction::{HostKeeper, Opener, Places};
 
 /// What apt's snippets run.
 const PROGRAM: &str = "/usr/sbin/rousr";
@@ -69,8 +69,8 @@ pub struct Mounted {
     pub level: Level,
     /// The level it should have outside of transactions.
     pub wanted: Level,
-    /// Whether a transaction is open.
-    pub transaction: bool,
+    /// For whom it is writable.
+    pub openers: Vec<Opener>,
 }
 
 /// What was found on this machine.
@@ -135,7 +135,7 @@ impl Mounted {
             by_fstab: fstab::read_only(&fstab, &mount_point),
             level: keeper.level()?,
             wanted: keeper.wanted()?,
-            transaction: keeper.record()?.is_some(),
+            openers: keeper.openers()?,
             mount_point,
         })
     }
@@ -167,12 +167,8 @@ impl Mounted {
 
     fn judge_level(&self) -> Check {
         let detail = format!("{} is {}", self.mount_point.display(), self.level);
-        if self.transaction {
-            return check(
-                "level",
-                Verdict::Well,
-                format!("{detail}, a transaction is open"),
-            );
+        if let Some(opener) = self.openers.first() {
+            return check("level", Verdict::Well, format!("{detail}, for {opener}"));
         }
         if self.level >= self.wanted {
             return check("level", Verdict::Well, detail);

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::*;
 use crate::agent::status::AgentStatus;
 use crate::seal::Level;
+use crate::transaction::Opener;
 
 /// A kernel that has everything but what a test says.
 struct Fake {
@@ -75,7 +76,7 @@ fn well_with(agent: Agent) -> Setting {
             by_fstab: Some(true),
             level: Level::Sealed,
             wanted: Level::Sealed,
-            transaction: false,
+            openers: Vec::new(),
         }),
         agent,
         missing_files: Vec::new(),
@@ -232,7 +233,7 @@ fn whatever_is_wrong_is_told_with_a_next_step() {
 fn an_open_transaction_may_leave_it_writable() {
     let mut setting = well("bpf");
     let usr = setting.mounted.as_mut().expect("is well");
-    (usr.level, usr.transaction) = (Level::Open, true);
+    (usr.level, usr.openers) = (Level::Open, vec![Opener::Transaction]);
     assert!(diagnose(&Fake::new("bpf"), &setting).well);
 }
 

@@ -149,6 +149,19 @@ impl Holder {
     }
 }
 
+/// Whether the process that started then has not ended; a zombie has.
+pub fn is_running(pid: u32, started: u64) -> bool {
+    let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    start_time(&stat) == Some(started) && !is_zombie(&stat)
+}
+
+/// By field 3 of /proc/PID/stat.
+fn is_zombie(stat: &[u8]) -> bool {
+    let name_end = stat.iter().rposition(|&byte| byte == b')');
+    let state = name_end.and_then(|end| stat.get(end + 2));
+    matches!(state, Some(b'Z' | b'X'))
+}
+
 /// Field 22 of /proc/PID/stat. The command's name in field 2 may hold anything, even `)`, so
 /// the count starts after the last one.
 fn start_time(stat: &[u8]) -> Option<u64> {
@@ -304,6 +317,27 @@ mod tests {
         assert!(this.started > 0);
         let again = Process::read(std::process::id()).unwrap();
         assert_eq!(this, again);
+    }
+
+    #[test]
+    fn a_zombie_and_a_number_that_is_used_again_do_not_run() {
+        let this = Process::read(std::process::id()).unwrap();
+        assert!(is_running(this.pid, this.started));
+        assert!(!is_running(this.pid, this.started + 1));
+        let mut child = std::process::Command::new("sleep")
+            .arg("1000")
+            .spawn()
+            .unwrap();
+        let Process { pid, started, .. } = Process::read(child.id()).unwrap();
+        assert!(is_running(pid, started));
+        child.kill().unwrap();
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while is_running(pid, started) {
+            assert!(std::time::Instant::now() < end, "killed and not reaped");
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
+        assert!(!is_running(pid, started));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{os::fd::AsFd as _, time::SystemTime};
 
-use super::{Error, Keeper, Outcome, Record as Transaction};
+use super::{Error, Keeper, Opener, Openings, Outcome};
 use crate::{
     hold::{
         Settled,
@@ -14,27 +14,64 @@ use crate::{
 };
 
 impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
-    /// Ends a transaction: drops the holds that keep nothing, watches the others, and seals as far
-    /// as blockers allow. Also what a starting agent does with the holds that it finds.
+    /// Ends a transaction, as [`end`](Self::end).
     ///
     /// # Errors
     ///
-    /// Fails where the volume cannot be sealed at all; the transaction stays recorded then, and
-    /// the next finish tries again.
+    /// As `end`.
     pub fn finish(&self, tracker: &mut impl Tracker) -> Result<Outcome, Error> {
+        self.close(tracker, Opener::Transaction)
+    }
+
+    /// Ends what was opened for this opener, as [`end`](Self::end).
+    ///
+    /// # Errors
+    ///
+    /// As `end`.
+    pub fn close(&self, tracker: &mut impl Tracker, opener: Opener) -> Result<Outcome, Error> {
+        self.end(tracker, |other| opener.is_same(other))
+    }
+
+    /// Ends the openings whose opener is gone, as [`end`](Self::end); also what a starting agent does
+    /// with the holds that it finds.
+    ///
+    /// # Errors
+    ///
+    /// As `end`. Of an opener of which it cannot be told it is assumed that it is gone: sealed too early
+    /// is told at once, and open for ever is not.
+    pub fn end_abandoned(&self, tracker: &mut impl Tracker) -> Result<Outcome, Error> {
+        self.end(tracker, |opener| self.is_over(opener).unwrap_or(true))
+    }
+
+    /// Drops the openings that are over. With the last one the holds go that keep nothing, the others
+    /// are watched, and the volume is sealed as far as blockers allow.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the volume cannot be sealed at all; that it is to be stays recorded then, for
+    /// [`seal_again`](Self::seal_again).
+    fn end(
+        &self,
+        tracker: &mut impl Tracker,
+        is_over: impl Fn(Opener) -> bool,
+    ) -> Result<Outcome, Error> {
         let _lock = self.lock()?;
         let wanted = self.wanted()?;
+        if let Some(mut openings) = self.openings()? {
+            openings.end(is_over);
+            openings.store(&self.places.openings)?;
+            if !openings.reasons.is_empty() {
+                return self.outcome(wanted);
+            }
+        }
         let mut warnings = Vec::new();
         // A problem with the holds is no reason to leave the volume writable.
         let settled = self.settle(tracker, &mut warnings).unwrap_or_else(|error| {
             warnings.push(error.to_string());
             Settled::default()
         });
-        if wanted > Level::Open {
-            self.seal.seal()?;
-        }
+        self.seal_as_wanted(wanted)?;
         tracker.rest();
-        Transaction::remove(&self.places.record)?;
         Ok(Outcome {
             kept: settled.kept.len() as u64,
             reaped: settled.reaped.len() as u64,
@@ -44,24 +81,26 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     }
 
     /// Seals what was to be sealed and could not be, as something may not be in the way any more.
-    /// Ends a transaction whose frontend did not. `None` while one is at work: its end seals.
+    /// `None` where the volume is open on purpose.
     ///
     /// # Errors
     ///
-    /// As [`finish`](Self::finish).
-    pub fn seal_again(&self, tracker: &mut impl Tracker) -> Result<Option<Outcome>, Error> {
-        if self.record()?.is_some() {
-            if self.transaction_is_running()? {
-                return Ok(None);
-            }
-            return self.finish(tracker).map(Some);
-        }
+    /// Fails where it still cannot be sealed at all.
+    pub fn seal_again(&self) -> Result<Option<Outcome>, Error> {
         let _lock = self.lock()?;
+        if !self.openers()?.is_empty() {
+            return Ok(None);
+        }
         let wanted = self.wanted()?;
+        self.seal_as_wanted(wanted)?;
+        self.outcome(wanted).map(Some)
+    }
+
+    fn seal_as_wanted(&self, wanted: Level) -> Result<(), Error> {
         if wanted > Level::Open {
             self.seal.seal()?;
         }
-        self.outcome(wanted).map(Some)
+        Ok(Openings::remove(&self.places.openings)?)
     }
 
     fn settle(

@@ -4,10 +4,10 @@ use std::{
     io,
     os::fd::{AsFd as _, BorrowedFd},
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
-use super::{Outcome, Record, RecordError};
+use super::{Opener, Opening, Openings, OpeningsError, Outcome, openings::unix_seconds};
 use crate::{
     dpkg::{admin_dir::AdminDir, frontend},
     hold::{self, Ledger, Listing, Lock, Store, ledger, lock},
@@ -17,6 +17,7 @@ use crate::{
         links::{HostLinks, Links},
         mount::{HostMounts, Mounts, read_mountinfo},
     },
+    track::process::is_running,
 };
 
 /// How long a step waits for another process's step to end.
@@ -31,8 +32,8 @@ pub struct Places {
     pub ledger: PathBuf,
     /// One writer at a time.
     pub lock: PathBuf,
-    /// The open transaction.
-    pub record: PathBuf,
+    /// Why the volume is writable.
+    pub openings: PathBuf,
     /// dpkg's database.
     pub dpkg: AdminDir,
 }
@@ -43,7 +44,7 @@ impl Default for Places {
             fstab: "/etc/fstab".into(),
             ledger: "/var/lib/rousr/ledger".into(),
             lock: "/run/rousr/lock".into(),
-            record: "/run/rousr/transaction".into(),
+            openings: "/run/rousr/open".into(),
             dpkg: AdminDir::from_environment(),
         }
     }
@@ -72,9 +73,9 @@ pub enum Error {
     /// The hold directory cannot be used.
     #[error(transparent)]
     Hold(#[from] hold::Error),
-    /// The record of the transaction cannot be used.
+    /// The record of why the volume is writable cannot be used.
     #[error(transparent)]
-    Record(#[from] RecordError),
+    Openings(#[from] OpeningsError),
 }
 
 /// Keeps one volume: owns its seal and its holds.
@@ -139,15 +140,15 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         Ok(self.seal.level()?)
     }
 
-    /// The level wanted outside of transactions: what the open transaction found, else what fstab
+    /// The level wanted outside of transactions: what the first opener found, else what fstab
     /// says or the volume has. What was not read-only is never made so.
     ///
     /// # Errors
     ///
     /// Fails where the mount is gone.
     pub fn wanted(&self) -> Result<Level, Error> {
-        if let Some(record) = self.record()? {
-            return Ok(record.wanted);
+        if let Some(openings) = self.openings()? {
+            return Ok(openings.wanted);
         }
         let state = self.seal.state()?;
         // Without an fstab the mount's own flags say what is wanted.
@@ -155,28 +156,26 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         Ok(self.volume.wanted(&fstab, state))
     }
 
-    /// The open transaction.
+    /// Why the volume is writable, where it is by rousr.
     ///
     /// # Errors
     ///
     /// Fails where the record is unreadable.
-    pub fn record(&self) -> Result<Option<Record>, Error> {
-        Ok(Record::load(&self.places.record)?)
+    pub fn openings(&self) -> Result<Option<Openings>, Error> {
+        Ok(Openings::load(&self.places.openings)?)
     }
 
-    /// Whether a transaction is open and its frontend still holds dpkg's lock. A frontend that died
-    /// left the record behind.
+    /// For whom the volume is writable.
     ///
     /// # Errors
     ///
-    /// Fails where the record or the lock cannot be looked at.
-    pub fn transaction_is_running(&self) -> Result<bool, Error> {
-        Ok(self.record()?.is_some()
-            && frontend::is_locked(self.places.dpkg.path())
-                .map_err(failed("look at dpkg's frontend lock"))?)
+    /// As [`openings`](Self::openings).
+    pub fn openers(&self) -> Result<Vec<Opener>, Error> {
+        let openings = self.openings()?;
+        Ok(openings.map_or_else(Vec::new, |openings| openings.openers().collect()))
     }
 
-    /// Tells when the open transaction's frontend may have ended.
+    /// Tells when a transaction's frontend may have ended.
     ///
     /// # Errors
     ///
@@ -199,37 +198,71 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         }
     }
 
-    /// Begins a transaction: records what is wanted, and makes the volume writable.
+    /// Makes the volume writable, and records for whom and what is wanted afterwards.
     ///
     /// # Errors
     ///
     /// Fails where the volume stays read-only; nothing has changed then.
-    pub fn begin(&self) -> Result<Outcome, Error> {
+    pub fn open_for(&self, opener: Opener) -> Result<Outcome, Error> {
         let _lock = self.lock()?;
         let wanted = self.wanted()?;
         if wanted == Level::Open {
             return self.outcome(wanted);
         }
+        let before = self.openings()?;
+        let mut openings = before.clone().unwrap_or_else(|| Openings::new(wanted));
+        openings.add(Opening {
+            opener,
+            began: unix_seconds(),
+        });
         let mut warnings = Vec::new();
         // Without the record a crash leaves the volume writable until the next transaction, which
         // is no reason not to upgrade.
-        let record = Record {
-            wanted,
-            began: unix_seconds(),
-        };
-        if let Err(error) = record.store(&self.places.record) {
+        if let Err(error) = openings.store(&self.places.openings) {
             warnings.push(error.to_string());
         }
         if let Err(error) = self.seal.unseal() {
             // Half an unseal is none.
-            Record::remove(&self.places.record)?;
-            self.seal.seal()?;
+            match before {
+                Some(before) => before.store(&self.places.openings)?,
+                None => {
+                    Openings::remove(&self.places.openings)?;
+                    self.seal.seal()?;
+                }
+            }
             return Err(error.into());
         }
         Ok(Outcome {
             warnings,
             ..self.outcome(wanted)?
         })
+    }
+
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_for`](Self::open_for).
+    pub fn begin(&self) -> Result<Outcome, Error> {
+        self.open_for(Opener::Transaction)
+    }
+
+    /// Whether an opener did not tell its end and is gone all the same. Hooks that are called by hand
+    /// hold no frontend's lock.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the frontend's lock cannot be looked at.
+    pub fn is_over(&self, opener: Opener) -> Result<bool, Error> {
+        match opener {
+            Opener::Transaction => frontend::is_locked(self.places.dpkg.path())
+                .map(|is_locked| !is_locked)
+                .map_err(failed("look at dpkg's frontend lock")),
+            Opener::Administrator { until } => {
+                Ok(until.is_some_and(|until| until <= unix_seconds()))
+            }
+            Opener::Command { pid, started } => Ok(!is_running(pid, started)),
+        }
     }
 
     pub(super) fn lock(&self) -> Result<Lock, Error> {
@@ -255,6 +288,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         Ok(Outcome {
             level: self.level()?,
             wanted,
+            open_for: self.openers()?,
             preserved: 0,
             kept: 0,
             reaped: 0,
@@ -265,10 +299,4 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
 
 pub(super) fn failed(what: &'static str) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::System { what, source }
-}
-
-fn unix_seconds() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }

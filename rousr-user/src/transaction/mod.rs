@@ -12,9 +12,9 @@
 
 mod finish;
 mod keeper;
+mod openings;
 mod preserve;
 mod reap;
-mod record;
 
 #[cfg(test)]
 mod tests;
@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 use crate::seal::Level;
 
 pub use keeper::{Error, HostKeeper, Keeper, Places};
+pub use openings::{Opener, Opening, Openings, OpeningsError, unix_seconds};
 pub use reap::{Reaped, Reaping};
-pub use record::{Record, RecordError};
 
 /// What a step led to.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -35,6 +35,8 @@ pub struct Outcome {
     pub level: Level,
     /// The level wanted outside of transactions.
     pub wanted: Level,
+    /// For whom the volume stays writable.
+    pub open_for: Vec<Opener>,
     /// Holds made by this step.
     pub preserved: u64,
     /// Holds there are now.

@@ -8,7 +8,7 @@ use std::{
     time::SystemTime,
 };
 
-use super::{Error, Keeper, Outcome};
+use super::{Error, Keeper, Opener, Outcome};
 use crate::{
     dpkg::{
         candidates::{Losing, candidates},
@@ -71,6 +71,24 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             warnings,
             ..self.outcome(wanted)?
         })
+    }
+
+    /// Makes the volume writable for somebody who announces nothing: what is in use is kept.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_for`](Self::open_for); what cannot be kept is a warning.
+    pub fn open_and_preserve(&self, opener: Opener) -> Result<Outcome, Error> {
+        let opened = self.open_for(opener)?;
+        let mut outcome = match self.preserve(b"") {
+            Ok(preserved) => preserved,
+            Err(error) => Outcome {
+                warnings: vec![error.to_string()],
+                ..self.outcome(opened.wanted)?
+            },
+        };
+        outcome.warnings.extend(opened.warnings);
+        Ok(outcome)
     }
 
     /// What apt announces. A line that is not understood costs that line's package only.

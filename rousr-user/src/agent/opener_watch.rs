@@ -1,0 +1,173 @@
+//! Tells when one for whom the volume is writable may be gone without a word.
+
+use std::{
+    future::{self, poll_fn},
+    io,
+    os::fd::OwnedFd,
+    task::Poll,
+    time::Duration,
+};
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use tokio::{io::unix::AsyncFd, time::sleep};
+
+use crate::{
+    dpkg::frontend::Closes,
+    sys::readiness::readable,
+    transaction::{HostKeeper, Opener, unix_seconds},
+};
+
+/// Where nobody has it open only a frontend's end wakes the agent.
+#[derive(Debug, Default)]
+pub(super) struct OpenerWatch {
+    /// Also while no transaction is open, so that the end of one that just begins is not missed.
+    frontends: Option<Closes>,
+    commands: Vec<Command>,
+    /// In seconds since 1970.
+    until: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Command {
+    pid: u32,
+    /// None where it has ended before it could be watched.
+    ended: Option<AsyncFd<OwnedFd>>,
+}
+
+impl OpenerWatch {
+    /// Follows dpkg's frontends from now on, unless it does already.
+    pub(super) fn follow_frontends(&mut self, keeper: &HostKeeper) {
+        if self.frontends.is_none() {
+            match keeper.frontend_closes() {
+                Ok(closes) => self.frontends = Some(closes),
+                Err(error) => tracing::warn!("{error}"),
+            }
+        }
+    }
+
+    /// Follows these openers and no others.
+    pub(super) fn follow(&mut self, openers: &[Opener]) {
+        self.until = openers.iter().find_map(|opener| match opener {
+            Opener::Administrator { until } => *until,
+            Opener::Transaction | Opener::Command { .. } => None,
+        });
+        let pids: Vec<u32> = openers
+            .iter()
+            .filter_map(|opener| match opener {
+                Opener::Command { pid, .. } => Some(*pid),
+                Opener::Transaction | Opener::Administrator { .. } => None,
+            })
+            .collect();
+        self.commands.retain(|command| pids.contains(&command.pid));
+        for pid in pids {
+            if !self.commands.iter().any(|command| command.pid == pid) {
+                let ended = watch(pid)
+                    .inspect_err(|error| tracing::debug!(pid, %error, "ended already"))
+                    .ok();
+                self.commands.push(Command { pid, ended });
+            }
+        }
+    }
+
+    /// Waits until one may be gone.
+    pub(super) async fn next(&mut self) {
+        let Self {
+            frontends,
+            commands,
+            until,
+        } = self;
+        let told = tokio::select! {
+            told = closed(frontends) => told,
+            told = ended(commands) => told,
+            () = reached(*until) => Ok(()),
+        };
+        if let Err(error) = told {
+            tracing::error!("not told any more when dpkg's frontend ends: {error}");
+            self.frontends = None;
+        }
+    }
+}
+
+fn watch(pid: u32) -> io::Result<AsyncFd<OwnedFd>> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or(io::ErrorKind::InvalidInput)?;
+    readable(pidfd_open(pid, PidfdFlags::NONBLOCK)?)
+}
+
+async fn closed(frontends: &mut Option<Closes>) -> io::Result<()> {
+    match frontends {
+        Some(closes) => closes.next().await,
+        None => future::pending().await,
+    }
+}
+
+/// A process's descriptor becomes readable when it ends (pidfd_open(2)).
+async fn ended(commands: &[Command]) -> io::Result<()> {
+    poll_fn(|context| {
+        let any = commands.iter().any(|command| match &command.ended {
+            Some(ended) => ended.poll_read_ready(context).is_ready(),
+            None => true,
+        });
+        if any {
+            Poll::Ready(Ok(()))
+        } else {
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+async fn reached(until: Option<u64>) {
+    match until {
+        Some(until) => {
+            let left = until.saturating_sub(unix_seconds());
+            sleep(Duration::from_secs(left)).await;
+        }
+        None => future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+    const NEVER: Duration = Duration::from_millis(50);
+
+    #[tokio::test]
+    async fn tells_when_a_command_ends() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("1000")
+            .spawn()
+            .expect("runs");
+        let opener = Opener::Command {
+            pid: child.id(),
+            started: 1,
+        };
+        let mut watch = OpenerWatch::default();
+        watch.follow(&[opener]);
+        assert!(timeout(NEVER, watch.next()).await.is_err());
+        child.kill().expect("killed");
+        timeout(SOON, watch.next()).await.expect("told");
+        child.wait().expect("ended");
+
+        // One that has ended before is told at once, until it is followed no more.
+        let mut watch = OpenerWatch::default();
+        watch.follow(&[opener]);
+        timeout(SOON, watch.next()).await.expect("told");
+        watch.follow(&[]);
+        assert!(timeout(NEVER, watch.next()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn tells_when_the_time_is_over() {
+        let mut watch = OpenerWatch::default();
+        for (until, told) in [(None, false), (Some(7), true), (Some(u64::MAX / 4), false)] {
+            watch.follow(&[Opener::Administrator { until }]);
+            let next = timeout(NEVER, watch.next()).await;
+            assert_eq!(next.is_ok(), told, "{until:?}");
+        }
+    }
+}
