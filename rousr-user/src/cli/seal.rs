@@ -214,8 +214,7 @@ fn show(outcome: &Outcome, json: bool) -> anyhow::Result<()> {
             open_for,
         })?);
     }
-    eprintln!("rousr: {}", text(outcome));
-    Ok(())
+    output::print(&(text(outcome) + "\n"))
 }
 
 fn text(outcome: &Outcome) -> String {
