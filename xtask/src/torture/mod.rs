@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     operations: Option<u64>,
 
-    /// Kill the agent with SIGKILL in as many upgrades, and end after the last
+    /// Kill the agent with SIGKILL in as many upgrades, at most ten of them in one guest
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     kills: Option<u64>,
 
@@ -172,19 +172,17 @@ impl Arguments {
             true => u64::from(u32::MAX),
             false => 60,
         });
-        places
-            .into_iter()
-            .map(|(kernel, preempt)| Plan {
-                kernel,
-                preempt,
-                seconds,
-                operations: self.operations.map(|all| all.div_ceil(share)),
-                kills: self.kills.map(|all| all.div_ceil(share)),
-                seed: self.seed,
-                workers: self.workers,
-                mode: self.mode,
-            })
-            .collect()
+        let plan = |(kernel, preempt)| Plan {
+            kernel,
+            preempt,
+            seconds,
+            operations: self.operations.map(|all| all.div_ceil(share)),
+            kills: self.kills.map(|all| all.div_ceil(share)),
+            seed: self.seed,
+            workers: self.workers,
+            mode: self.mode,
+        };
+        places.into_iter().map(plan).flat_map(Plan::split).collect()
     }
 }
 

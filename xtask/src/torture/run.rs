@@ -83,6 +83,23 @@ impl Plan {
         command
     }
 
+    /// The deaths in guests of their own, with seeds that follow each other. Each attaches and detaches,
+    /// and an emulated CPU survives a limited number of those (docs/lab.md): a guest that has to be
+    /// begun anew has to have an end in reach.
+    pub(super) fn split(self) -> Vec<Self> {
+        const MOST: u64 = 10;
+        let Some(kills) = self.kills else {
+            return vec![self];
+        };
+        (0..kills.div_ceil(MOST))
+            .map(|guest| Self {
+                kills: Some(MOST.min(kills - guest * MOST)),
+                seed: self.seed + guest,
+                ..self
+            })
+            .collect()
+    }
+
     fn pace(&self) -> Pace {
         match self.kills {
             Some(_) => Pace::DEATHS,
@@ -218,24 +235,38 @@ mod tests {
         assert_eq!(said.run, Some(sample()));
     }
 
+    const PLAN: Plan = Plan {
+        kernel: Kernel::Bookworm,
+        preempt: Preempt::Full,
+        seconds: u32::MAX as u64,
+        operations: Some(1000),
+        kills: None,
+        seed: 7,
+        workers: 12,
+        mode: Mode::NoLsm,
+    };
+
+    #[test]
+    fn deaths_are_shared_among_guests() {
+        for (kills, shares) in [
+            (None, vec![(None, 7)]),
+            (Some(10), vec![(Some(10), 7)]),
+            (Some(25), vec![(Some(10), 7), (Some(10), 8), (Some(5), 9)]),
+        ] {
+            let split = Plan { kills, ..PLAN }.split();
+            let found: Vec<_> = split.iter().map(|plan| (plan.kills, plan.seed)).collect();
+            assert_eq!(found, shares);
+        }
+    }
+
     #[test]
     fn a_plan_says_how_to_repeat_it() {
-        let plan = Plan {
-            kernel: Kernel::Bookworm,
-            preempt: Preempt::Full,
-            seconds: u64::from(u32::MAX),
-            operations: Some(1000),
-            kills: None,
-            seed: 7,
-            workers: 12,
-            mode: Mode::NoLsm,
-        };
         assert_eq!(
-            plan.command(),
+            PLAN.command(),
             "cargo xtask torture --kernel 6.1 --preempt full --mode no-lsm --seed 7 --workers 12 --operations 1000"
         );
         assert_eq!(
-            plan.append(),
+            PLAN.append(),
             "preempt=full lsm=lockdown,capability,landlock,yama,apparmor"
         );
     }

@@ -54,6 +54,7 @@ pub(super) fn tables(runs: &[Run]) -> String {
             ]
         }),
     );
+    text += &sum(runs);
     text += "\nFrom an inode's last release to the removal of its hold, milliseconds:\n\n";
     text += &table(
         &[
@@ -83,6 +84,24 @@ pub(super) fn tables(runs: &[Run]) -> String {
         }
     }
     text
+}
+
+/// Of all runs; one has its line.
+fn sum(runs: &[Run]) -> String {
+    if runs.len() < 2 {
+        return String::new();
+    }
+    let sum = |figure: fn(&Run) -> u64| runs.iter().map(figure).sum::<u64>();
+    format!(
+        "\n{} operations and {} kills in {} guests: drift {}, premature {}, missed {}, unsealed {}\n",
+        sum(Run::total),
+        sum(|run| run.kills),
+        runs.len(),
+        sum(|run| run.drift),
+        sum(|run| run.premature),
+        sum(|run| run.missed),
+        sum(|run| run.unsealed),
+    )
 }
 
 fn mix(runs: &[Run]) -> String {
@@ -135,5 +154,18 @@ mod tests {
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
         }
+    }
+
+    #[test]
+    fn several_runs_have_a_sum() {
+        let run = Run {
+            kills: 3,
+            missed: 1,
+            ..sample()
+        };
+        let text = tables(&[run, sample()]);
+        let line =
+            "600 operations and 3 kills in 2 guests: drift 0, premature 0, missed 1, unsealed 0";
+        assert!(text.lines().any(|shown| shown == line), "{text}");
     }
 }
