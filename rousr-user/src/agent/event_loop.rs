@@ -165,11 +165,11 @@ impl<T: Tracker> EventLoop<T> {
                 self.step("opened", |agent| agent.keeper.open_and_preserve(opener))
             }
             Request::Close(opener) => self.close("closed", opener),
-            Request::Status => self.status(),
+            Request::Status => return self.status(call.reply),
             Request::Verify => self.verify(),
             Request::Holders { of } => return self.holders(of, call.reply),
         };
-        if !matches!(call.request, Request::Status | Request::Verify) {
+        if call.request != Request::Verify {
             self.list_holds();
         }
         self.measure();
@@ -259,14 +259,19 @@ impl<T: Tracker> EventLoop<T> {
         }
     }
 
-    fn status(&mut self) -> Reply {
-        let survey = self.surveyor().and_then(Surveyor::survey);
+    /// Answers from a thread of its own, as [`holders`](Self::holders) does.
+    fn status(&mut self, reply: oneshot::Sender<Answer>) {
         let agent = AgentStatus::from(&self.tracker.health());
-        match Status::collect(&self.keeper, Some(agent), survey, |inode| {
-            self.tracker.holders(inode)
-        }) {
-            Ok(status) => Reply::Status(Box::new(status)),
-            Err(error) => Reply::Error(error.to_string()),
+        let counts = |inode| self.tracker.holders(inode);
+        match Status::collect(&self.keeper, Some(agent), counts) {
+            Ok(mut status) => {
+                let surveyor = self.surveyor();
+                tokio::task::spawn_blocking(move || {
+                    status.add(surveyor.and_then(Surveyor::survey));
+                    send(reply, Reply::Status(Box::new(status)).into());
+                });
+            }
+            Err(error) => send(reply, Reply::Error(error.to_string()).into()),
         }
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::blocker::{self, Blocker};
 use crate::{
+    hold::{Hold, ledger::Entries},
     seal::Level,
     track::{Health, process::Holder, survey::Survey},
     transaction::{Error, HostKeeper, Opening},
@@ -119,8 +120,7 @@ impl Status {
 }
 
 impl Status {
-    /// Looks at everything. `survey` tells who uses what, `count` is the tracker's number of holders
-    /// of an inode.
+    /// Looks at all but the processes. `count` is the tracker's number of holders of an inode.
     ///
     /// # Errors
     ///
@@ -128,69 +128,70 @@ impl Status {
     pub fn collect(
         keeper: &HostKeeper,
         agent: Option<AgentStatus>,
-        survey: io::Result<Survey>,
         count: impl Fn(u64) -> Option<u64>,
     ) -> Result<Self, Error> {
         let volume = keeper.volume();
-        let mut status = Self {
+        let openings = keeper.openings()?;
+        let listing = keeper.holds()?;
+        let (entries, damage) = keeper.ledger().load();
+        let strays = listing.strays.iter().map(ToString::to_string);
+        Ok(Self {
             mount_point: volume.mount_point.to_string_lossy().into_owned(),
             filesystem: volume.fs_type.to_string_lossy().into_owned(),
             source: volume.source.to_string_lossy().into_owned(),
             level: keeper.level()?,
             wanted: keeper.wanted()?,
-            openings: keeper
-                .openings()?
-                .map_or_else(Vec::new, |openings| openings.reasons),
+            openings: openings.map_or_else(Vec::new, |openings| openings.reasons),
             agent,
-            holds: Vec::new(),
+            holds: (listing.holds.iter())
+                .map(|hold| HoldStatus::new(hold, &entries, count(hold.inode)))
+                .collect(),
             blockers: Vec::new(),
-            warnings: Vec::new(),
+            warnings: strays
+                .chain(damage.iter().map(ToString::to_string))
+                .collect(),
+        })
+    }
+
+    /// Adds who uses what.
+    pub fn add(&mut self, survey: io::Result<Survey>) {
+        let survey = match survey {
+            Ok(survey) => survey,
+            Err(error) => {
+                let warning = format!("cannot tell who uses what: {error}");
+                return self.warnings.push(warning);
+            }
         };
-        let survey = survey.unwrap_or_else(|error| {
-            let warning = format!("cannot tell who uses what: {error}");
-            status.warnings.push(warning);
-            Survey::default()
-        });
         if survey.incomplete > 0 {
-            status.warnings.push(format!(
+            self.warnings.push(format!(
                 "not all that {} processes use could be told",
                 survey.incomplete
             ));
         }
-        status.add_holds(keeper, &survey, count)?;
-        status.blockers = blocker::among(&survey);
-        Ok(status)
-    }
-
-    fn add_holds(
-        &mut self,
-        keeper: &HostKeeper,
-        survey: &Survey,
-        count: impl Fn(u64) -> Option<u64>,
-    ) -> Result<(), Error> {
-        let listing = keeper.holds()?;
-        let (entries, damage) = keeper.ledger().load();
-        self.warnings
-            .extend(listing.strays.iter().map(ToString::to_string));
-        self.warnings.extend(damage.iter().map(ToString::to_string));
-        let inodes = listing.holds.iter().map(|hold| hold.inode).collect();
+        let inodes = self.holds.iter().map(|hold| hold.inode).collect();
         let mut holders = survey.holders(&inodes);
-        for hold in listing.holds {
-            let entry = entries.get(&hold.inode);
-            let name = entry.and_then(|entry| entry.names.first());
-            let origin = name.and_then(|name| name.origin.as_ref());
-            self.holds.push(HoldStatus {
-                inode: hold.inode,
-                path: name.map(|name| name.path.to_string_lossy().into_owned()),
-                package: origin.map(|origin| origin.package.clone()),
-                old_version: origin.map(|origin| origin.old_version.clone()),
-                new_version: origin.and_then(|origin| origin.new_version.clone()),
-                since: entry.map(|entry| entry.since_unix_milliseconds / 1000),
-                bytes: hold.stat.allocated,
-                count: count(hold.inode),
-                holders: holders.remove(&hold.inode).unwrap_or_default(),
-            });
+        for hold in &mut self.holds {
+            hold.holders = holders.remove(&hold.inode).unwrap_or_default();
         }
-        Ok(())
+        self.blockers = blocker::among(&survey);
+    }
+}
+
+impl HoldStatus {
+    fn new(hold: &Hold, entries: &Entries, count: Option<u64>) -> Self {
+        let entry = entries.get(&hold.inode);
+        let name = entry.and_then(|entry| entry.names.first());
+        let origin = name.and_then(|name| name.origin.as_ref());
+        Self {
+            inode: hold.inode,
+            path: name.map(|name| name.path.to_string_lossy().into_owned()),
+            package: origin.map(|origin| origin.package.clone()),
+            old_version: origin.map(|origin| origin.old_version.clone()),
+            new_version: origin.and_then(|origin| origin.new_version.clone()),
+            since: entry.map(|entry| entry.since_unix_milliseconds / 1000),
+            bytes: hold.stat.allocated,
+            count,
+            holders: Vec::new(),
+        }
     }
 }

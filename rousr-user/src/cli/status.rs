@@ -44,8 +44,9 @@ pub(super) fn ask() -> anyhow::Result<Status> {
 
 fn look_ourselves() -> anyhow::Result<Status> {
     let keeper = HostKeeper::open(Places::default())?;
-    let survey = Surveyor::new(&keeper.volume().mount_point, None).and_then(Surveyor::survey);
-    Status::collect(&keeper, None, survey, |_| None).context("run it as root")
+    let mut status = Status::collect(&keeper, None, |_| None).context("run it as root")?;
+    status.add(Surveyor::new(&keeper.volume().mount_point, None).and_then(Surveyor::survey));
+    Ok(status)
 }
 
 fn view(status: &Status) -> String {
