@@ -25,6 +25,9 @@ pub enum ClientError {
     /// Nobody listens; the caller does the work itself.
     #[error("the agent is not running; start it with `systemctl start rousr`")]
     NotRunning,
+    /// The socket is root's.
+    #[error("only root may ask the agent; run it as root")]
+    Forbidden,
     /// The connection broke or the agent does not answer.
     #[error("the agent does not answer: {0}; see `systemctl status rousr`")]
     Broken(#[from] io::Error),
@@ -137,6 +140,7 @@ fn exchange(
 ) -> Result<(Reply, BufReader<UnixStream>), ClientError> {
     let mut connection = UnixStream::connect(socket).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NotRunning,
+        io::ErrorKind::PermissionDenied => ClientError::Forbidden,
         _ => ClientError::Broken(error),
     })?;
     connection.set_read_timeout(Some(PATIENCE))?;
@@ -148,7 +152,7 @@ fn exchange(
     let mut connection = BufReader::new(connection);
     let mut line = Vec::new();
     connection.read_until(b'\n', &mut line)?;
-    if line.is_empty() {
+    if !line.ends_with(b"\n") {
         return Err(ClientError::Broken(io::ErrorKind::UnexpectedEof.into()));
     }
     Ok((serde_json::from_slice(&line)?, connection))
@@ -175,8 +179,11 @@ mod tests {
     #[test]
     fn an_agent_that_does_not_answer_the_question_is_an_error() {
         type Expected = fn(&ClientError) -> bool;
-        let table: [(&[u8], Expected); 4] = [
+        let table: [(&[u8], Expected); 5] = [
             (b"", |error| matches!(error, ClientError::Broken(_))),
+            (b"{\"error\":\"cut", |error| {
+                matches!(error, ClientError::Broken(_))
+            }),
             (b"hello\n", |error| matches!(error, ClientError::Unknown(_))),
             (
                 b"{\"verified\":{\"inodes\":[],\"differences\":[]}}\n",

@@ -51,14 +51,14 @@ pub fn run(step: &Step, note: impl Fn(&str)) -> anyhow::Result<Outcome> {
     match step {
         Step::Begin => Ok(keeper.begin()?),
         Step::Preserve(stream) => Ok(keeper.preserve(stream)?),
-        Step::Finish => end(&keeper, step, Opener::Transaction),
+        Step::Finish => end(&keeper, step, Opener::Transaction, note),
         Step::Open(opener) => Ok(keeper.open_and_preserve(*opener)?),
-        Step::Close(opener) => end(&keeper, step, *opener),
+        Step::Close(opener) => end(&keeper, step, *opener, note),
     }
 }
 
 /// `None` where no agent does the step.
-fn ask(step: &Step, note: impl Fn(&str)) -> anyhow::Result<Option<Outcome>> {
+fn ask(step: &Step, note: &impl Fn(&str)) -> anyhow::Result<Option<Outcome>> {
     let agent = Client::default();
     let answer = match step {
         Step::Begin => agent.begin(),
@@ -80,13 +80,18 @@ fn ask(step: &Step, note: impl Fn(&str)) -> anyhow::Result<Option<Outcome>> {
 
 /// Ends an opening in the agent's place. An agent that starts meanwhile would wait for an end that
 /// it is never told: so it is either kept from starting, or told.
-fn end(keeper: &HostKeeper, step: &Step, opener: Opener) -> anyhow::Result<Outcome> {
+fn end(
+    keeper: &HostKeeper,
+    step: &Step,
+    opener: Opener,
+    note: impl Fn(&str),
+) -> anyhow::Result<Outcome> {
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
         if let Ok(_only) = only_agent(Duration::ZERO) {
             return end_alone(keeper, opener);
         }
-        if let Some(outcome) = ask(step, |_| ())? {
+        if let Some(outcome) = ask(step, &note)? {
             return Ok(outcome);
         }
         thread::sleep(PAUSE);
@@ -94,28 +99,40 @@ fn end(keeper: &HostKeeper, step: &Step, opener: Opener) -> anyhow::Result<Outco
     Ok(keeper.close(&mut Untracked::new("no agent"), opener)?)
 }
 
+/// What is left goes when somebody looks again: nobody is told of its end here.
+///
 /// With the counts that an agent has left where there are some: without them nobody can tell exactly
 /// who has a file open as a path. They go on counting for the next agent.
 fn end_alone(keeper: &HostKeeper, opener: Opener) -> anyhow::Result<Outcome> {
-    allow_many_descriptors()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("cannot wait for the BPF programs")?;
-    let _entered = runtime.enter();
-    let outcome = match BpfTracker::load(settings(keeper)) {
-        Ok(mut tracker) => keeper.close(&mut tracker, opener),
-        Err(error) => keeper.close(&mut Untracked::new(error.to_string()), opener),
+        .context("cannot wait for the BPF programs");
+    // Whatever is wrong with counting, /usr is to be sealed.
+    let outcome = match runtime {
+        Ok(runtime) => {
+            let _entered = runtime.enter();
+            allow_many_descriptors();
+            match BpfTracker::load(settings(keeper)) {
+                Ok(mut tracker) => keeper.close(&mut tracker, opener),
+                Err(error) => keeper.close(&mut Untracked::new(error.to_string()), opener),
+            }
+        }
+        Err(error) => keeper.close(&mut Untracked::new(format!("{error:#}")), opener),
     };
-    Ok(outcome?)
+    Ok(Outcome {
+        watched: false,
+        ..outcome?
+    })
 }
 
-/// Each watched hold takes one, and apt's limit is a shell's.
-fn allow_many_descriptors() -> anyhow::Result<()> {
+/// Each watched hold takes one, and apt's limit is a shell's. Where it cannot be raised a hold that finds
+/// none is told.
+fn allow_many_descriptors() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
         ..limit
     };
-    setrlimit(Resource::Nofile, raised).context("cannot raise the limit of open files")
+    let _ = setrlimit(Resource::Nofile, raised);
 }

@@ -31,6 +31,8 @@ pub(super) struct EventLoop<T> {
     pub(super) doubtful: Retry<u64>,
     /// Whether to try to seal again: what blocks it, as a working directory does, goes silently.
     pub(super) sealing: Retry<()>,
+    /// Whether to compare the counts with the kernel's again, as that failed.
+    pub(super) resyncing: Retry<()>,
     /// Tells when one for whom the volume is writable may be gone.
     pub(super) openers: OpenerWatch,
 }
@@ -51,6 +53,7 @@ impl<T: Tracker> EventLoop<T> {
             holds: BTreeMap::new(),
             doubtful: Retry::new(LOOK.0, LOOK.1),
             sealing: Retry::new(SEAL.0, SEAL.1),
+            resyncing: Retry::new(SEAL.0, SEAL.1),
             openers: OpenerWatch::default(),
         }
     }
@@ -72,7 +75,7 @@ impl<T: Tracker> EventLoop<T> {
             .map(|release| (release.inode, release.at))
             .collect();
         if news.lost {
-            self.resync(&latest);
+            self.resync("the kernel side may have lost an event", &latest);
         } else {
             let inodes: Vec<u64> = latest.keys().copied().collect();
             self.reap(&inodes, &latest);
@@ -88,35 +91,53 @@ impl<T: Tracker> EventLoop<T> {
     }
 
     fn reap(&mut self, inodes: &[u64], released: &BTreeMap<u64, u64>) {
-        match self.keeper.reap(&mut self.tracker, inodes.iter().copied()) {
-            Ok(reaping) => self.reaped(&reaping, released),
-            Err(error) => {
-                self.metrics.errors.inc();
-                tracing::error!("cannot reap: {error}");
+        let failed = match self.keeper.reap(&mut self.tracker, inodes.iter().copied()) {
+            Ok(reaping) => {
+                self.reaped(&reaping, released);
+                !reaping.errors.is_empty()
             }
-        }
-        self.look_again_at(inodes);
+            Err(error) => {
+                self.failed("cannot reap", &error);
+                true
+            }
+        };
+        self.look_again_at(inodes, failed);
     }
 
-    /// A hold with a count of zero that is still there is used by something that no count knows.
-    fn look_again_at(&mut self, inodes: &[u64]) {
+    /// A hold with a count of zero that is still there is used by something that no count knows. Where
+    /// something `failed`, whatever is still there may have lost its last holder.
+    fn look_again_at(&mut self, inodes: &[u64], failed: bool) {
         for &inode in inodes {
-            let doubtful =
-                self.holds.contains_key(&inode) && self.tracker.holders(inode) == Some(0);
-            self.doubtful.set(inode, doubtful);
+            let is_doubtful = failed || self.tracker.holders(inode) == Some(0);
+            let is_held = self.holds.contains_key(&inode);
+            self.doubtful.set(inode, is_held && is_doubtful);
         }
     }
 
-    /// The kernel side lost an event: its counts are brought into agreement with the kernel, and
-    /// every hold is looked at, as the event may have been its last.
-    fn resync(&mut self, released: &BTreeMap<u64, u64>) {
-        tracing::warn!("the kernel side lost an event; comparing every count with the kernel's");
-        if let Err(error) = self.tracker.resync() {
-            self.metrics.errors.inc();
-            tracing::error!("counts may be wrong: {error}");
+    /// Counts may be wrong: they are brought into agreement with the kernel, and every hold is looked
+    /// at, as an event that was lost may have been its last.
+    fn resync(&mut self, why: &str, released: &BTreeMap<u64, u64>) {
+        tracing::warn!("{why}; comparing every count with the kernel's");
+        let resynced = self.tracker.resync();
+        if let Err(error) = &resynced {
+            self.failed("counts may be wrong", error);
         }
+        self.resyncing.set((), resynced.is_err());
         let all: Vec<u64> = self.holds.keys().copied().collect();
         self.reap(&all, released);
+    }
+
+    /// A comparison that failed is made again.
+    pub(super) fn resync_again(&mut self) {
+        if !self.resyncing.due().is_empty() {
+            self.resync("counts may be wrong", &BTreeMap::new());
+            self.measure();
+        }
+    }
+
+    fn failed(&self, what: &str, error: &impl std::error::Error) {
+        self.metrics.errors.inc();
+        tracing::error!("{what}: {error}");
     }
 
     fn reaped(&mut self, reaping: &Reaping, released: &BTreeMap<u64, u64>) {
@@ -142,6 +163,9 @@ impl<T: Tracker> EventLoop<T> {
                 "reaped",
             );
         }
+        for inode in &reaping.gone {
+            self.holds.remove(inode);
+        }
         for error in &reaping.errors {
             self.metrics.errors.inc();
             tracing::error!("{error}");
@@ -158,8 +182,11 @@ impl<T: Tracker> EventLoop<T> {
                 self.step("preserved", |agent| agent.keeper.preserve(&call.stream))
             }
             Request::Finish => {
-                self.metrics.transactions.inc();
-                self.close("finished", Opener::Transaction)
+                let reply = self.close("finished", Opener::Transaction);
+                if matches!(reply, Reply::Done(_)) {
+                    self.metrics.transactions.inc();
+                }
+                reply
             }
             Request::Open(opener) => {
                 self.step("opened", |agent| agent.keeper.open_and_preserve(opener))
@@ -181,7 +208,7 @@ impl<T: Tracker> EventLoop<T> {
         let over = |opener: &Opener| self.keeper.is_over(*opener).unwrap_or(true);
         let gone: Vec<Opener> = match self.keeper.openers() {
             Ok(openers) => openers.into_iter().filter(over).collect(),
-            Err(error) => return tracing::error!("{error}"),
+            Err(error) => return self.failed("cannot tell who has /usr open", &error),
         };
         if gone.is_empty() {
             return;
@@ -252,10 +279,7 @@ impl<T: Tracker> EventLoop<T> {
                     "{event}",
                 );
             }
-            Err(error) => {
-                self.metrics.errors.inc();
-                tracing::error!("not {event}: {error}");
-            }
+            Err(error) => self.failed(&format!("not {event}"), error),
         }
     }
 
@@ -284,7 +308,7 @@ impl<T: Tracker> EventLoop<T> {
         let (entries, _) = self.keeper.ledger().load();
         let verification = Verification::new(&comparisons, &entries);
         if !verification.differences.is_empty() {
-            self.resync(&BTreeMap::new());
+            self.resync("counts are wrong", &BTreeMap::new());
         }
         Reply::Verified(verification)
     }
@@ -293,15 +317,22 @@ impl<T: Tracker> EventLoop<T> {
     fn list_holds(&mut self) {
         match self.keeper.holds() {
             Ok(listing) => {
-                self.holds = (listing.holds.iter())
-                    .map(|hold| (hold.inode, hold.stat.allocated))
-                    .collect();
+                let holds = (listing.holds.iter()).map(|hold| (hold.inode, hold.stat.allocated));
+                let before = std::mem::replace(&mut self.holds, holds.collect());
+                // Removed by somebody else: a pin would keep the inode, and the superblock writable.
+                for inode in before
+                    .keys()
+                    .filter(|inode| !self.holds.contains_key(inode))
+                {
+                    self.tracker.unwatch(*inode);
+                }
+                self.tracker.rest();
             }
-            Err(error) => tracing::error!("cannot list the holds: {error}"),
+            Err(error) => self.failed("cannot list the holds", &error),
         }
         self.doubtful.clear();
         let all: Vec<u64> = self.holds.keys().copied().collect();
-        self.look_again_at(&all);
+        self.look_again_at(&all, false);
     }
 
     /// Answers from a thread of its own: with many processes the passes take longer than a reap
@@ -333,16 +364,25 @@ impl<T: Tracker> EventLoop<T> {
     }
 
     fn measure(&mut self) {
-        if let (Ok(level), Ok(wanted)) = (self.keeper.level(), self.keeper.wanted()) {
-            self.metrics.set_levels(level, wanted);
-            if let Ok(openers) = self.keeper.openers() {
+        match self.levels() {
+            Ok((level, wanted, openers)) => {
+                self.metrics.set_levels(level, wanted);
                 self.sealing.set((), openers.is_empty() && level < wanted);
                 self.openers.follow(&openers);
             }
+            Err(error) => self.failed("cannot tell the level", &error),
         }
         self.metrics
             .set_holds(self.holds.len(), self.holds.values().sum());
         self.metrics.set_tracker(&self.tracker.health());
+    }
+
+    fn levels(&self) -> Result<(Level, Level, Vec<Opener>), Error> {
+        Ok((
+            self.keeper.level()?,
+            self.keeper.wanted()?,
+            self.keeper.openers()?,
+        ))
     }
 }
 

@@ -16,7 +16,7 @@ pub mod verification;
 
 use std::{path::Path, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use sd_notify::NotifyState;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use crate::{
-    hold::Lock,
+    hold::{Lock, lock},
     track::{
         Tracker, Untracked,
         bpf::{self, BpfTracker, RING_BYTES},
@@ -86,7 +86,13 @@ pub fn detach_all() -> anyhow::Result<bool> {
 }
 
 fn only_agent(patience: Duration) -> anyhow::Result<Lock> {
-    Lock::acquire_timeout(Path::new(AGENT_LOCK), patience).context("is another agent running?")
+    Lock::acquire_timeout(Path::new(AGENT_LOCK), patience).map_err(|error| match error {
+        lock::Error::Held { pid: Some(pid), .. } => {
+            anyhow!("another agent is running, process {pid}")
+        }
+        lock::Error::Held { pid: None, .. } => anyhow!("another agent is running"),
+        error @ lock::Error::Io { .. } => error.into(),
+    })
 }
 
 fn settings(keeper: &HostKeeper) -> bpf::Settings {
@@ -115,6 +121,7 @@ async fn serve(keeper: HostKeeper, tracker: impl Tracker) -> anyhow::Result<()> 
             news = events.tracker.news() => events.released(&news),
             () = events.doubtful.wait() => events.look_again(),
             () = events.sealing.wait() => events.seal_again(),
+            () = events.resyncing.wait() => events.resync_again(),
             () = events.openers.next() => events.look_after_openers(),
             Some(call) = calls.recv() => events.answer(call),
             _ = terminate.recv() => break,

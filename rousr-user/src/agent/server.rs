@@ -1,6 +1,6 @@
 //! The control socket: each connection becomes one call to the event loop.
 
-use std::{fs::Permissions, io, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{fs::Permissions, io, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::{Bytes, BytesMut};
@@ -8,9 +8,13 @@ use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
     sync::{mpsc, oneshot},
+    time::timeout,
 };
 
 use super::protocol::{MAX_LINE, MAX_STREAM, Reply, Request};
+
+/// How long a caller may take to say what it wants.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A request on its way to the event loop.
 #[derive(Debug)]
@@ -94,7 +98,8 @@ async fn answer(mut stream: UnixStream, calls: mpsc::Sender<Call>) -> anyhow::Re
         "refused for user {}",
         peer.uid()
     );
-    let Answer { reply, text } = match read(&mut stream).await {
+    let request = timeout(PATIENCE, read(&mut stream)).await;
+    let Answer { reply, text } = match request.context("it did not come in time").flatten() {
         Ok((request, body)) => call(request, body, &calls).await?,
         Err(error) => Reply::Error(format!("bad request: {error:#}")).into(),
     };
@@ -116,6 +121,10 @@ async fn read(stream: &mut UnixStream) -> anyhow::Result<(Request, Bytes)> {
         .take(MAX_LINE)
         .read_until(b'\n', &mut line)
         .await?;
+    ensure!(
+        line.ends_with(b"\n"),
+        "the first line is cut short or longer than {MAX_LINE} bytes"
+    );
     let request = serde_json::from_slice(&line)?;
     let Request::Preserve { length } = request else {
         return Ok((request, Bytes::new()));

@@ -6,6 +6,7 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
+use super::output;
 use crate::{
     agent,
     track::bpf::RING_BYTES,
@@ -39,20 +40,23 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     );
     if arguments.detach_all {
         let text = match agent::detach_all()? {
-            true => "rousr: detached; `systemctl start rousr` attaches again where files are held",
-            false => "rousr: nothing was attached",
+            true => "detached; `systemctl start rousr` attaches again where files are held",
+            false => "nothing was attached",
         };
-        eprintln!("{text}");
+        output::note(text);
         return Ok(ExitCode::SUCCESS);
     }
     let keeper = HostKeeper::open(Places::default())?;
     // One thread: each step is short, and the exact order of events is worth more than their
     // parallel handling.
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("cannot start the event loop")?
-        .block_on(agent::run(keeper, arguments.ring_bytes))?;
+        .context("cannot start the event loop")?;
+    let result = runtime.block_on(agent::run(keeper, arguments.ring_bytes));
+    // A thread that looks at processes may be held up by one: nobody waits for its answer any more.
+    runtime.shutdown_background();
+    result?;
     Ok(ExitCode::SUCCESS)
 }
 

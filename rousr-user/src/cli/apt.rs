@@ -6,12 +6,14 @@
 use std::{env, process::ExitCode};
 
 use clap::Subcommand;
+use rustix::fs::{StatVfsMountFlags, statvfs};
 
+use super::output::{self, note, warn};
 use crate::{
     agent::errand::{self, Step},
     dpkg::environment::{Environment, OptOut},
     seal::Level,
-    transaction::{HostKeeper, Outcome, Places},
+    transaction::Outcome,
 };
 
 /// One of apt's hooks.
@@ -26,10 +28,7 @@ pub(super) enum Hook {
 }
 
 pub(super) fn run(hook: Hook) -> anyhow::Result<ExitCode> {
-    let environment = match Environment::read(|name| env::var_os(name)) {
-        Ok(environment) => environment,
-        Err(error) => return Ok(forgive(hook, &error)),
-    };
+    let environment = Environment::read(|name| env::var_os(name));
     if let Some(opt_out) = environment.opt_out {
         note_opt_out(hook, opt_out);
         return Ok(ExitCode::SUCCESS);
@@ -39,7 +38,7 @@ pub(super) fn run(hook: Hook) -> anyhow::Result<ExitCode> {
             tell(hook, &outcome);
             Ok(ExitCode::SUCCESS)
         }
-        Err(error) => Ok(forgive(hook, error.as_ref())),
+        Err(error) => Ok(forgive(hook, &error)),
     }
 }
 
@@ -53,26 +52,27 @@ fn step(hook: Hook, environment: &Environment) -> anyhow::Result<Outcome> {
 }
 
 /// A failed hook stops apt only where dpkg would meet a read-only /usr.
-fn forgive(hook: Hook, error: &(dyn std::error::Error + 'static)) -> ExitCode {
-    let level = HostKeeper::open(Places::default()).and_then(|keeper| keeper.level());
-    match (hook, level) {
-        (Hook::PreInvoke, Ok(Level::Open)) | (Hook::PreInstallPkgs, _) => {
-            warn(&format!(
-                "{error}; the upgrade goes on, /usr may stay writable after it"
+fn forgive(hook: Hook, error: &anyhow::Error) -> ExitCode {
+    match hook {
+        Hook::PreInvoke if is_read_only() => {
+            note(&format!(
+                "/usr cannot be made writable, so dpkg is not started: {error:#}"
             ));
-            ExitCode::SUCCESS
+            return ExitCode::FAILURE;
         }
-        (Hook::PreInvoke, _) => {
-            eprintln!("rousr: /usr cannot be made writable, so dpkg is not started: {error}");
-            ExitCode::FAILURE
-        }
-        (Hook::PostInvoke, _) => {
-            warn(&format!(
-                "/usr may still be writable: {error}; see `rousr status`"
-            ));
-            ExitCode::SUCCESS
-        }
+        Hook::PreInvoke | Hook::PreInstallPkgs => warn(&format!(
+            "{error:#}; the upgrade goes on, /usr may stay writable after it"
+        )),
+        Hook::PostInvoke => warn(&format!(
+            "/usr may still be writable: {error:#}; see `rousr status`"
+        )),
     }
+    ExitCode::SUCCESS
+}
+
+/// Whether a write to /usr fails, by mount or superblock. Where it cannot be told, dpkg will find out.
+fn is_read_only() -> bool {
+    statvfs("/usr").is_ok_and(|usr| usr.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 fn note_opt_out(hook: Hook, opt_out: OptOut) {
@@ -81,38 +81,119 @@ fn note_opt_out(hook: Hook, opt_out: OptOut) {
             OptOut::RousrSkip => "ROUSR_SKIP=1",
             OptOut::NoAptRemount => "NO_APT_REMOUNT=yes",
         };
-        eprintln!("rousr: {name}: /usr and what is replaced there are left alone");
+        note(&format!(
+            "{name}: /usr and what is replaced there are left alone"
+        ));
     }
 }
 
 fn tell(hook: Hook, outcome: &Outcome) {
-    for warning in &outcome.warnings {
-        warn(warning);
-    }
-    if !matches!(hook, Hook::PostInvoke) || outcome.wanted == Level::Open {
-        return;
-    }
-    if let Some(opener) = outcome.open_for.first() {
-        return eprintln!("rousr: /usr stays writable for {opener}");
-    }
-    let state = match outcome.level {
-        Level::Sealed => "/usr is read-only again",
-        Level::MountSealed => {
-            "/usr is read-only again, its filesystem will be once nothing blocks that: see `rousr blockers`"
-        }
-        Level::Open => "/usr is still writable: `rousr blockers` names what is in the way",
-    };
-    match outcome.kept {
-        0 => eprintln!("rousr: {state}"),
-        1 => {
-            eprintln!("rousr: {state}; 1 replaced file is still in use and goes with its last user")
-        }
-        kept => eprintln!(
-            "rousr: {state}; {kept} replaced files are still in use and go with their last users"
-        ),
+    output::warn_of(&outcome.warnings);
+    if matches!(hook, Hook::PostInvoke)
+        && let Some(text) = farewell(outcome)
+    {
+        note(&text);
     }
 }
 
-fn warn(text: &str) {
-    eprintln!("rousr: warning: {text}");
+/// What is to be known after an upgrade; nothing where nothing is to be read-only.
+fn farewell(outcome: &Outcome) -> Option<String> {
+    let Outcome {
+        level,
+        wanted,
+        kept,
+        watched,
+        ..
+    } = outcome;
+    if *wanted == Level::Open {
+        return None;
+    }
+    if let Some(opener) = outcome.open_for.first() {
+        return Some(format!("/usr stays writable for {opener}"));
+    }
+    let state = match level {
+        Level::Open => "/usr is still writable: `rousr blockers` names what is in the way",
+        level if level >= wanted => "/usr is read-only again",
+        _ => {
+            "/usr is read-only again, its filesystem will be once nothing blocks that: see `rousr blockers`"
+        }
+    };
+    let in_use = match kept {
+        0 => return Some(state.to_owned()),
+        1 => "1 replaced file is still in use and goes".to_owned(),
+        kept => format!("{kept} replaced files are still in use and go"),
+    };
+    let when = match (watched, kept) {
+        (true, 1) => "with its last user",
+        (true, _) => "with their last users",
+        (false, _) => "at the next upgrade, or once the agent runs: `systemctl start rousr`",
+    };
+    Some(format!("{state}; {in_use} {when}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transaction::Opener;
+
+    #[test]
+    fn a_farewell_tells_what_is_and_what_follows() {
+        let outcome = |level, wanted, kept, watched, open_for: &[Opener]| Outcome {
+            level,
+            wanted,
+            open_for: open_for.to_vec(),
+            preserved: 0,
+            kept,
+            watched,
+            reaped: 0,
+            warnings: Vec::new(),
+        };
+        let (open, mount, sealed) = (Level::Open, Level::MountSealed, Level::Sealed);
+        let table = [
+            (outcome(open, open, 0, true, &[]), None),
+            (
+                outcome(sealed, sealed, 0, true, &[]),
+                Some("/usr is read-only again"),
+            ),
+            (
+                outcome(mount, mount, 0, true, &[]),
+                Some("/usr is read-only again"),
+            ),
+            (
+                outcome(mount, sealed, 0, true, &[]),
+                Some(
+                    "/usr is read-only again, its filesystem will be once nothing blocks that: see `rousr blockers`",
+                ),
+            ),
+            (
+                outcome(sealed, sealed, 1, true, &[]),
+                Some(
+                    "/usr is read-only again; 1 replaced file is still in use and goes with its last user",
+                ),
+            ),
+            (
+                outcome(sealed, sealed, 2, false, &[]),
+                Some(
+                    "/usr is read-only again; 2 replaced files are still in use and go at the next upgrade, or once the agent runs: `systemctl start rousr`",
+                ),
+            ),
+            (
+                outcome(open, sealed, 0, true, &[]),
+                Some("/usr is still writable: `rousr blockers` names what is in the way"),
+            ),
+            (
+                outcome(
+                    open,
+                    sealed,
+                    0,
+                    true,
+                    &[Opener::Administrator { until: None }],
+                ),
+                Some("/usr stays writable for `rousr unseal`, until `rousr seal`"),
+            ),
+        ];
+        for (outcome, text) in table {
+            assert_eq!(farewell(&outcome).as_deref(), text);
+        }
+    }
 }

@@ -42,21 +42,17 @@ struct Blockers<'s> {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let status = status::ask()?;
-    let text = if arguments.json {
-        output::json(&Blockers {
-            mount_point: &status.mount_point,
-            level: status.level,
-            wanted: status.wanted,
-            blockers: &status.blockers,
-            warnings: &status.warnings,
-        })?
-    } else {
-        for warning in &status.warnings {
-            eprintln!("rousr: warning: {warning}");
-        }
-        view(&status)
+    let blockers = Blockers {
+        mount_point: &status.mount_point,
+        level: status.level,
+        wanted: status.wanted,
+        blockers: &status.blockers,
+        warnings: &status.warnings,
     };
-    output::print(&text)?;
+    if !arguments.json {
+        output::warn_of(&status.warnings);
+    }
+    output::show(arguments.json, &blockers, || view(&status))?;
     Ok(match blocked(&status) {
         false => ExitCode::SUCCESS,
         true => ExitCode::FAILURE,

@@ -28,12 +28,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Err(_) => PathBuf::from("/usr"),
     };
     let report = diagnose(&HostProbes::new(&volume), &setting);
-    let text = if arguments.json {
-        output::json(&report)?
-    } else {
-        View(&report).to_string()
-    };
-    output::print(&text)?;
+    output::show(arguments.json, &report, || View(&report).to_string())?;
     Ok(if report.well {
         ExitCode::SUCCESS
     } else {

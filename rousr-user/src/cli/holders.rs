@@ -10,7 +10,10 @@ use std::{
 use anyhow::{Context as _, ensure};
 use clap::Args;
 
-use super::{holders_table::Table, output};
+use super::{
+    holders_table::Table,
+    output::{self, as_root},
+};
 use crate::{
     agent::{
         client::{Client, ClientError},
@@ -50,13 +53,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     let (told, json) = ask(&keeper, scope)?;
     if arguments.json {
-        output::print_raw(&json)?;
-        output::print_raw(b"\n")?;
+        output::print_raw(&[&json[..], b"\n"].concat())?;
     } else {
         let holders: Holders = serde_json::from_slice(&json)?;
-        for warning in &holders.warnings {
-            eprintln!("rousr: warning: {warning}");
-        }
+        output::warn_of(&holders.warnings);
         output::print_raw(Table::new(&holders).to_string().as_bytes())?;
     }
     Ok(match told.processes {
@@ -68,7 +68,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 /// The inode that is meant by `path`, which can be a hold's number.
 fn inode(path: &Path, keeper: &HostKeeper) -> anyhow::Result<u64> {
     if let Some(number) = path.to_str().and_then(|text| text.parse().ok()) {
-        let held = keeper.holds().context("run it as root")?.holds;
+        let held = keeper.holds().map_err(as_root)?.holds;
         ensure!(
             held.iter().any(|hold| hold.inode == number),
             "there is no hold {number}; for a file of this name write ./{number}"
@@ -107,10 +107,12 @@ fn ask(keeper: &HostKeeper, scope: Scope) -> anyhow::Result<(Told, Vec<u8>)> {
 
 fn look_ourselves(keeper: &HostKeeper, scope: Scope) -> anyhow::Result<(Told, Vec<u8>)> {
     let surveyor = Surveyor::new(&keeper.volume().mount_point, None)?;
-    let question = Question::new(keeper, surveyor, scope).context("run it as root")?;
+    let question = Question::new(keeper, surveyor, scope).map_err(as_root)?;
     Ok(question.answer()?.into_text()?)
 }
 
 fn tell_by_proc(why: &str) {
-    eprintln!("rousr: {why}; looking into /proc instead, which takes longer");
+    output::note(&format!(
+        "{why}; looking into /proc instead, which takes longer"
+    ));
 }

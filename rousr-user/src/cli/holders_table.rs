@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, fmt, rc::Rc};
 
+use super::names::{unit_name, visible};
 use crate::agent::holders::{File, Holders, Kind, ProcessUses, Use};
 
 /// A line. A thousand processes make tens of thousands, so paths are shared and nothing is formatted
@@ -100,11 +101,8 @@ fn write_process(
 }
 
 fn cells(process: &ProcessUses) -> [String; 4] {
-    let unit = match (&process.unit, process.unit_user) {
-        (Some(unit), Some(user)) => format!("{unit} (user {user})"),
-        (Some(unit), None) => unit.clone(),
-        (None, _) => "-".to_owned(),
-    };
+    let unit = process.unit.as_deref();
+    let unit = unit.map_or_else(|| "-".to_owned(), |unit| unit_name(unit, process.unit_user));
     let container = process.container.as_deref().unwrap_or_default();
     let is_identifier =
         container.len() == 64 && container.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -117,7 +115,7 @@ fn cells(process: &ProcessUses) -> [String; 4] {
         process.pid.to_string(),
         visible(&process.comm),
         unit,
-        container.to_owned(),
+        visible(container),
     ]
 }
 
@@ -147,17 +145,6 @@ fn path(file: &File) -> Rc<str> {
         Some(path) => visible(path).into(),
         None => format!("inode {}", file.inode).into(),
     }
-}
-
-/// Keeps a line a line, whatever a name holds.
-fn visible(name: &str) -> String {
-    name.chars()
-        .flat_map(|character| {
-            let escaped = character.is_control().then(|| character.escape_default());
-            let plain = escaped.is_none().then_some(character);
-            escaped.into_iter().flatten().chain(plain)
-        })
-        .collect()
 }
 
 #[cfg(test)]

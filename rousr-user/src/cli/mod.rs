@@ -6,6 +6,7 @@ mod blockers;
 mod doctor;
 mod holders;
 mod holders_table;
+mod names;
 mod output;
 mod seal;
 mod status;
@@ -67,7 +68,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("rousr: {error:#}");
+            output::note(&format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

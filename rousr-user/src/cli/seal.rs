@@ -100,9 +100,11 @@ pub(super) fn exec(arguments: &Exec) -> anyhow::Result<ExitCode> {
     let ended = run_command(&arguments.command);
     // Whatever became of the command.
     match run(Step::Close(opener)) {
-        Ok(outcome) if outcome.level < outcome.wanted => eprintln!("rousr: {}", text(&outcome)),
+        Ok(outcome) if outcome.level < outcome.wanted => output::note(&text(&outcome)),
         Ok(_) => {}
-        Err(error) => eprintln!("rousr: /usr may still be writable: {error:#}; see `rousr status`"),
+        Err(error) => output::note(&format!(
+            "/usr may still be writable: {error:#}; see `rousr status`"
+        )),
     }
     ended
 }
@@ -122,7 +124,7 @@ fn run_command(command: &[OsString]) -> anyhow::Result<ExitCode> {
     let child = match Command::new(program).args(arguments).spawn() {
         Ok(child) => child,
         Err(error) => {
-            eprintln!("rousr: cannot run {name}: {error}");
+            output::note(&format!("cannot run {name}: {error}"));
             return Ok(ExitCode::from(match error.kind() {
                 io::ErrorKind::NotFound => 127,
                 _ => 126,
@@ -186,10 +188,8 @@ fn exit_code(status: ExitStatus) -> ExitCode {
 }
 
 fn run(step: Step) -> anyhow::Result<Outcome> {
-    let outcome = errand::run(&step, |note| eprintln!("rousr: warning: {note}"))?;
-    for warning in &outcome.warnings {
-        eprintln!("rousr: warning: {warning}");
-    }
+    let outcome = errand::run(&step, output::warn)?;
+    output::warn_of(&outcome.warnings);
     Ok(outcome)
 }
 
@@ -201,20 +201,12 @@ fn show(outcome: &Outcome, json: bool) -> anyhow::Result<()> {
         wanted: Level,
         open_for: &'o [Opener],
     }
-    if json {
-        let Outcome {
-            level,
-            wanted,
-            open_for,
-            ..
-        } = outcome;
-        return output::print(&output::json(&Shown {
-            level: *level,
-            wanted: *wanted,
-            open_for,
-        })?);
-    }
-    output::print(&(text(outcome) + "\n"))
+    let shown = Shown {
+        level: outcome.level,
+        wanted: outcome.wanted,
+        open_for: &outcome.open_for,
+    };
+    output::show(json, &shown, || text(outcome) + "\n")
 }
 
 fn text(outcome: &Outcome) -> String {
@@ -295,6 +287,7 @@ mod tests {
             open_for: open_for.to_vec(),
             preserved: 0,
             kept: 0,
+            watched: true,
             reaped: 0,
             warnings: Vec::new(),
         };

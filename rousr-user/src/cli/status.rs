@@ -2,10 +2,12 @@
 
 use std::{fmt::Write as _, process::ExitCode};
 
-use anyhow::Context as _;
 use clap::Args;
 
-use super::output;
+use super::{
+    names::{unit_name, visible},
+    output::{self, as_root},
+};
 use crate::{
     agent::{
         blocker::Blocker,
@@ -26,12 +28,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let status = ask()?;
-    let text = if arguments.json {
-        output::json(&status)?
-    } else {
-        view(&status)
-    };
-    output::print(&text)?;
+    output::show(arguments.json, &status, || view(&status))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -44,7 +41,7 @@ pub(super) fn ask() -> anyhow::Result<Status> {
 
 fn look_ourselves() -> anyhow::Result<Status> {
     let keeper = HostKeeper::open(Places::default())?;
-    let mut status = Status::collect(&keeper, None, |_| None).context("run it as root")?;
+    let mut status = Status::collect(&keeper, None, |_| None).map_err(as_root)?;
     status.add(Surveyor::new(&keeper.volume().mount_point, None).and_then(Surveyor::survey));
     Ok(status)
 }
@@ -92,7 +89,7 @@ fn write_view(text: &mut String, status: &Status) -> std::fmt::Result {
         write_blockers(text, &status.blockers)?;
     }
     for warning in &status.warnings {
-        writeln!(text, "\nwarning: {warning}")?;
+        writeln!(text, "\nwarning: {}", visible(warning))?;
     }
     Ok(())
 }
@@ -144,7 +141,7 @@ fn agent_line(agent: Option<&AgentStatus>) -> String {
 
 fn write_hold(text: &mut String, hold: &HoldStatus) -> std::fmt::Result {
     let path = hold.path.as_deref().unwrap_or("(unknown path)");
-    write!(text, "  {path}  {}", size(hold.bytes))?;
+    write!(text, "  {}  {}", visible(path), size(hold.bytes))?;
     if let (Some(package), Some(old)) = (&hold.package, &hold.old_version) {
         let new = hold.new_version.as_deref().unwrap_or("removed");
         write!(text, "  {package} {old} -> {new}")?;
@@ -170,11 +167,11 @@ pub(super) fn write_blockers(text: &mut String, blockers: &[Blocker]) -> std::fm
         remedies,
     } in blockers
     {
-        let path = path.as_deref().unwrap_or("(unknown path)");
+        let path = visible(path.as_deref().unwrap_or("(unknown path)"));
         writeln!(text, "  {}, inode {inode}: {path}", kind.as_str())?;
         write_holders(text, holders)?;
         for remedy in remedies {
-            writeln!(text, "      next: {remedy}")?;
+            writeln!(text, "      next: {}", visible(&remedy.to_string()))?;
         }
     }
     Ok(())
@@ -182,11 +179,15 @@ pub(super) fn write_blockers(text: &mut String, blockers: &[Blocker]) -> std::fm
 
 fn write_holders(text: &mut String, holders: &[Holder]) -> std::fmt::Result {
     for holder in holders {
-        let unit = holder.unit.as_deref().unwrap_or("no unit");
+        let unit = holder.unit.as_deref();
+        let unit = unit.map_or_else(
+            || "no unit".to_owned(),
+            |unit| unit_name(unit, holder.unit_user),
+        );
         writeln!(
             text,
             "      {} (pid {}, {unit}): {}",
-            holder.comm,
+            visible(&holder.comm),
             holder.pid,
             holder.uses.join(", ")
         )?;

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, process::ExitCode};
 
 use clap::Args;
 
-use super::output;
+use super::{names::visible, output};
 use crate::agent::{
     client::Client,
     verification::{Compared, Verification},
@@ -26,12 +26,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let verification = Client::default().verify()?;
-    let text = if arguments.json {
-        output::json(&verification)?
-    } else {
-        text(&verification)
-    };
-    output::print(&text)?;
+    output::show(arguments.json, &verification, || text(&verification))?;
     Ok(match verification.differences.is_empty() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
@@ -67,7 +62,7 @@ fn text(verification: &Verification) -> String {
 }
 
 fn line(compared: &Compared, wrong: bool) -> String {
-    let path = compared.path.as_deref().unwrap_or("?");
+    let path = visible(compared.path.as_deref().unwrap_or("?"));
     let note = match (wrong, compared.uncounted) {
         (true, _) => "  (wrong)".to_owned(),
         (false, 0) => String::new(),

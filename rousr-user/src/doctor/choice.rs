@@ -76,14 +76,31 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// Whether an agent's tracker and hooks are these. Where not all could be tried, any may be.
+    /// Whether an agent's tracker and hooks are at least as good. Where not all could be tried, any may
+    /// be.
     pub(super) fn is_met_by(&self, tracker: &str, hooks: &str) -> bool {
-        match (self.tracker, self.hooks) {
-            (Kind::Unknown, _) => true,
-            (chosen, Some(chosen_hooks)) => {
-                chosen.as_str() == tracker && chosen_hooks.as_str() == hooks
-            }
-            (chosen, None) => chosen.as_str() == tracker,
+        /// From the worst to the best.
+        const RANKS: [(Kind, Option<Hooks>); 4] = [
+            (Kind::None, None),
+            (Kind::Fanotify, None),
+            (Kind::Bpf, Some(Hooks::Fentry)),
+            (Kind::Bpf, Some(Hooks::Lsm)),
+        ];
+        let chosen = RANKS
+            .iter()
+            .position(|&rank| rank == (self.tracker, self.hooks));
+        let found = RANKS.iter().position(|(kind, of_kind)| {
+            kind.as_str() == tracker && of_kind.is_none_or(|of_kind| of_kind.as_str() == hooks)
+        });
+        // An unknown choice has no rank.
+        chosen <= found
+    }
+
+    /// As the agent tells its own.
+    pub(super) fn describe(&self) -> String {
+        match self.hooks {
+            Some(hooks) => format!("{} ({})", self.tracker.as_str(), hooks.as_str()),
+            None => self.tracker.as_str().to_owned(),
         }
     }
 }
@@ -152,6 +169,10 @@ fn without_bpf(findings: &Findings, obstacle: &Finding, why: String) -> Choice {
         return unknown(obstacle);
     }
     let next = Some(advice(obstacle.feature).to_owned());
+    let fanotify = findings.of(Feature::Fanotify);
+    if let Some(fanotify) = fanotify.filter(|fanotify| fanotify.state == State::Unknown) {
+        return unknown(fanotify);
+    }
     if findings.has(Feature::Fanotify) {
         return Choice {
             tracker: Kind::Fanotify,

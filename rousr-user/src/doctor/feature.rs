@@ -26,8 +26,6 @@ pub enum Feature {
     BpfFilesystem,
     /// No lockdown for the sake of confidentiality.
     Lockdown,
-    /// membarrier(2), `MEMBARRIER_CMD_GLOBAL`.
-    Membarrier,
     /// mount_setattr(2).
     MountSetattr,
     /// open_tree(2), fspick(2), fsconfig(2).
@@ -53,7 +51,7 @@ struct Description {
 
 impl Feature {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 16] = [
         Self::Btf,
         Self::Bpf,
         Self::RingBuffer,
@@ -63,7 +61,6 @@ impl Feature {
         Self::MappingIterator,
         Self::BpfFilesystem,
         Self::Lockdown,
-        Self::Membarrier,
         Self::MountSetattr,
         Self::MountObjects,
         Self::Leases,
@@ -142,11 +139,6 @@ impl Feature {
                 "no confidential lockdown",
                 "5.4",
                 "exact counts: BPF programs may not read the kernel's memory",
-            ),
-            Self::Membarrier => (
-                "membarrier, global",
-                "4.3",
-                "exact counts of an inode that is watched anew",
             ),
             Self::MountSetattr => (
                 "flags of a mount",

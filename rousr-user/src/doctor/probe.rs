@@ -10,7 +10,6 @@ use aya::programs::{LsmAttachType, ProgramError, ProgramType};
 use aya::sys::{SyscallError, is_map_supported, is_program_supported};
 use btf_rs::{Btf, Type};
 use rustix::fs::statfs;
-use rustix::thread::{MembarrierQuery, membarrier_query};
 
 use super::Probes;
 use super::feature::{Answer, Feature, State};
@@ -238,12 +237,6 @@ impl Probes for HostProbes {
             Feature::MappingIterator => self.functions(&["bpf_iter_task_vma"]),
             Feature::BpfFilesystem => self.filesystem(BPF_FILESYSTEM, BPF_FILESYSTEM_MAGIC),
             Feature::Lockdown => self.lockdown(),
-            Feature::Membarrier if membarrier_query().contains(MembarrierQuery::GLOBAL) => {
-                Answer::found("MEMBARRIER_CMD_QUERY")
-            }
-            Feature::Membarrier => Answer::missing(
-                "MEMBARRIER_CMD_QUERY lacks it, as where processors run without ticks (nohz_full)",
-            ),
             Feature::MountSetattr => self.mount("mount_setattr of nothing", |mount| {
                 HostMounts.try_setattr(mount)
             }),

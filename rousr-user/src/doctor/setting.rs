@@ -69,7 +69,7 @@ pub struct Mounted {
     pub level: Level,
     /// The level it should have outside of transactions.
     pub wanted: Level,
-    /// For whom it is writable.
+    /// For whom it is writable, as far as they are still there.
     pub openers: Vec<Opener>,
 }
 
@@ -102,7 +102,9 @@ impl Setting {
     pub(super) fn judge(&self, choice: &Choice) -> Vec<Check> {
         let mut checks = match &self.mounted {
             Ok(mounted) => vec![mounted.judge_wanted(), mounted.judge_level()],
-            Err(error) => vec![check("volume", Verdict::Unknown, error)],
+            Err(error) => {
+                vec![check("volume", Verdict::Unknown, error).then("run `rousr doctor` as root")]
+            }
         };
         checks.push(self.judge_hooks());
         checks.push(self.agent.judge(choice));
@@ -135,7 +137,7 @@ impl Mounted {
             by_fstab: fstab::read_only(&fstab, &mount_point),
             level: keeper.level()?,
             wanted: keeper.wanted()?,
-            openers: keeper.openers()?,
+            openers: openers_alive(&keeper)?,
             mount_point,
         })
     }
@@ -178,6 +180,13 @@ impl Mounted {
     }
 }
 
+/// One that has died has no business to keep it writable.
+fn openers_alive(keeper: &HostKeeper) -> Result<Vec<Opener>, crate::transaction::Error> {
+    let mut openers = keeper.openers()?;
+    openers.retain(|opener| !keeper.is_over(*opener).unwrap_or(false));
+    Ok(openers)
+}
+
 impl Agent {
     fn ask(client: Client) -> Self {
         match client.status() {
@@ -198,7 +207,9 @@ impl Agent {
                 return check(name, Verdict::Wrong, "not running")
                     .then("`systemctl enable --now rousr`");
             }
-            Self::Unknown(why) => return check(name, Verdict::Unknown, why),
+            Self::Unknown(why) => {
+                return check(name, Verdict::Unknown, why).then("run `rousr doctor` as root");
+            }
         };
         let AgentStatus {
             pid,
@@ -214,7 +225,7 @@ impl Agent {
         if choice.is_met_by(tracker, hooks) {
             return check(name, Verdict::Well, detail);
         }
-        let best = choice.tracker.as_str();
+        let best = choice.describe();
         let why = status.missing.as_deref().unwrap_or("no reason given");
         let detail = format!("{detail}; it could have {best}: {why}");
         check(name, Verdict::Wrong, detail).then("`systemctl restart rousr`, and see its log")

@@ -7,10 +7,8 @@ use std::io::{self, Read as _};
 /// A hook's environment.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Environment {
-    /// Where the stream is: `InfoFD` of the hook's options, 0 (standard input) by default.
-    pub info_fd: u32,
-    /// Whether apt itself holds dpkg's frontend lock, which stays locked until all is over.
-    pub frontend_locked: bool,
+    /// Where the stream is: `InfoFD` of the hook's options, standard input by default.
+    pub info_fd: Option<OsString>,
     /// Why this hook shall do nothing.
     pub opt_out: Option<OptOut>,
 }
@@ -48,10 +46,7 @@ pub enum Error {
 
 impl Environment {
     /// Reads the variables through `var`, which is [`std::env::var_os`] except in tests.
-    ///
-    /// # Errors
-    /// `APT_HOOK_INFO_FD` is set, but is no number.
-    pub fn read(var: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
+    pub fn read(var: impl Fn(&str) -> Option<OsString>) -> Self {
         let is = |name: &str, wanted: &str| var(name).as_deref() == Some(OsStr::new(wanted));
         let opt_out = if is("ROUSR_SKIP", "1") {
             Some(OptOut::RousrSkip)
@@ -60,37 +55,34 @@ impl Environment {
         } else {
             None
         };
-        Ok(Self {
-            info_fd: info_fd(var("APT_HOOK_INFO_FD"))?,
-            frontend_locked: var("DPKG_FRONTEND_LOCKED").is_some_and(|value| !value.is_empty()),
+        Self {
+            info_fd: var("APT_HOOK_INFO_FD"),
             opt_out,
-        })
+        }
     }
 
     /// Reads apt's whole stream. apt waits for the hook and closes its own end first, so the
     /// end of the stream comes.
     ///
     /// # Errors
-    /// The descriptor is not open for reading.
+    /// `APT_HOOK_INFO_FD` is no number, or the descriptor is not open for reading.
     pub fn read_stream(&self) -> Result<Vec<u8>, Error> {
-        let failed = |source| Error::Stream {
-            fd: self.info_fd,
-            source,
-        };
+        let fd = info_fd(self.info_fd.as_deref())?;
+        let failed = |source| Error::Stream { fd, source };
         // Opening a pipe through /proc is a safe way to take over a descriptor known only by
         // its number.
-        let mut pipe = File::open(format!("/proc/self/fd/{}", self.info_fd)).map_err(failed)?;
+        let mut pipe = File::open(format!("/proc/self/fd/{fd}")).map_err(failed)?;
         let mut stream = Vec::new();
         pipe.read_to_end(&mut stream).map_err(failed)?;
         Ok(stream)
     }
 }
 
-fn info_fd(value: Option<OsString>) -> Result<u32, Error> {
+fn info_fd(value: Option<&OsStr>) -> Result<u32, Error> {
     let Some(value) = value else { return Ok(0) };
     match value.to_str().and_then(|number| number.parse().ok()) {
         Some(fd) => Ok(fd),
-        None => Err(Error::InfoFd(value)),
+        None => Err(Error::InfoFd(value.to_owned())),
     }
 }
 
@@ -101,7 +93,7 @@ mod tests {
 
     use super::*;
 
-    fn read(variables: &[(&str, &str)]) -> Result<Environment, Error> {
+    fn read(variables: &[(&str, &str)]) -> Environment {
         let variables = variables.to_vec();
         Environment::read(|name| {
             let found = variables.iter().find(|(known, _)| *known == name);
@@ -109,51 +101,35 @@ mod tests {
         })
     }
 
-    #[test]
-    fn reads_what_apt_and_the_administrator_set() {
-        type Case = (
-            &'static [(&'static str, &'static str)],
-            u32,
-            bool,
-            Option<OptOut>,
-        );
-        let cases: [Case; 6] = [
-            (&[], 0, false, None),
-            (
-                &[("APT_HOOK_INFO_FD", "20"), ("DPKG_FRONTEND_LOCKED", "true")],
-                20,
-                true,
-                None,
-            ),
-            (&[("ROUSR_SKIP", "1")], 0, false, Some(OptOut::RousrSkip)),
-            (
-                &[("ROUSR_SKIP", "0"), ("NO_APT_REMOUNT", "no")],
-                0,
-                false,
-                None,
-            ),
-            (
-                &[("NO_APT_REMOUNT", "yes")],
-                0,
-                false,
-                Some(OptOut::NoAptRemount),
-            ),
-            (&[("DPKG_FRONTEND_LOCKED", "")], 0, false, None),
-        ];
-        for (variables, info_fd, frontend_locked, opt_out) in cases {
-            let expected = Environment {
-                info_fd,
-                frontend_locked,
-                opt_out,
-            };
-            assert_eq!(read(variables).unwrap(), expected, "{variables:?}");
-        }
+    fn of_descriptor(number: i32) -> Environment {
+        read(&[("APT_HOOK_INFO_FD", &number.to_string())])
     }
 
     #[test]
+    fn reads_what_apt_and_the_administrator_set() {
+        type Case = (&'static [(&'static str, &'static str)], u32, Option<OptOut>);
+        let cases: [Case; 5] = [
+            (&[], 0, None),
+            (&[("APT_HOOK_INFO_FD", "20")], 20, None),
+            (&[("ROUSR_SKIP", "1")], 0, Some(OptOut::RousrSkip)),
+            (&[("ROUSR_SKIP", "0"), ("NO_APT_REMOUNT", "no")], 0, None),
+            (&[("NO_APT_REMOUNT", "yes")], 0, Some(OptOut::NoAptRemount)),
+        ];
+        for (variables, number, opt_out) in cases {
+            let environment = read(variables);
+            assert_eq!(environment.opt_out, opt_out, "{variables:?}");
+            let found = info_fd(environment.info_fd.as_deref()).unwrap();
+            assert_eq!(found, number, "{variables:?}");
+        }
+    }
+
+    /// Only the hook that reads the stream minds.
+    #[test]
     fn refuses_a_descriptor_that_is_none() {
         for value in ["", "x", "-1", "3.0"] {
-            let error = read(&[("APT_HOOK_INFO_FD", value)]).unwrap_err();
+            let environment = read(&[("APT_HOOK_INFO_FD", value), ("ROUSR_SKIP", "1")]);
+            assert_eq!(environment.opt_out, Some(OptOut::RousrSkip));
+            let error = environment.read_stream().unwrap_err();
             assert!(
                 error
                     .to_string()
@@ -165,12 +141,7 @@ mod tests {
     #[test]
     fn reads_a_pipe_to_its_end() {
         let (reader, mut writer) = io::pipe().unwrap();
-        let info_fd = u32::try_from(reader.as_raw_fd()).unwrap();
-        let environment = Environment {
-            info_fd,
-            frontend_locked: true,
-            opt_out: None,
-        };
+        let environment = of_descriptor(reader.as_raw_fd());
         // More than a pipe holds, so that the reading overlaps the writing as it does under apt.
         let sent = vec![b'x'; 200_000];
         let writing = std::thread::spawn({
@@ -186,22 +157,13 @@ mod tests {
     fn reads_a_pipe_whose_writer_has_gone() {
         let (reader, writer) = io::pipe().unwrap();
         drop(writer);
-        let info_fd = u32::try_from(reader.as_raw_fd()).unwrap();
-        let environment = Environment {
-            info_fd,
-            frontend_locked: true,
-            opt_out: None,
-        };
+        let environment = of_descriptor(reader.as_raw_fd());
         assert_eq!(environment.read_stream().unwrap(), b"");
     }
 
     #[test]
     fn names_a_descriptor_that_is_not_open() {
-        let environment = Environment {
-            info_fd: 99_999,
-            frontend_locked: false,
-            opt_out: None,
-        };
+        let environment = of_descriptor(99_999);
         let error = environment.read_stream().unwrap_err();
         assert!(
             error

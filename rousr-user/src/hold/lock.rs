@@ -14,7 +14,7 @@ use rustix::fs::{FlockOperation, flock};
 pub enum Error {
     /// Somebody else has it.
     #[error(
-        "{}: {} is at work on the holds; wait for it to end, then try again",
+        "{}: {} has it; wait for it to end, then try again",
         .path.display(), holder(*.pid)
     )]
     Held {

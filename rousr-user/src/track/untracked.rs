@@ -14,6 +14,9 @@ pub struct Untracked {
 }
 
 impl Untracked {
+    /// As [`Health`](super::Health) names it.
+    pub const NAME: &str = "none";
+
     /// Remembers why there is no other tracker.
     pub fn new(reason: impl Into<String>) -> Self {
         Self {
@@ -58,7 +61,7 @@ impl Tracker for Untracked {
 
     fn health(&self) -> Health {
         Health {
-            tracker: "none",
+            tracker: Self::NAME,
             missing: Some(self.reason.clone()),
             ..Health::default()
         }

@@ -10,7 +10,7 @@ use crate::{
     },
     seal::Level,
     sys::{lease::Leases, links::Links, mount::Mounts},
-    track::{Pin, Tracker, Truth},
+    track::{Pin, Tracker, Truth, Untracked},
 };
 
 impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
@@ -44,12 +44,12 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     }
 
     /// Drops the openings that are over. With the last one the holds go that keep nothing, the others
-    /// are watched, and the volume is sealed as far as blockers allow.
+    /// are watched, and the volume is sealed as far as blockers allow. Where it cannot be sealed at all, a
+    /// warning says why; that it is to be stays recorded, for [`seal_again`](Self::seal_again).
     ///
     /// # Errors
     ///
-    /// Fails where the volume cannot be sealed at all; that it is to be stays recorded then, for
-    /// [`seal_again`](Self::seal_again).
+    /// Fails where another process is at work, or the record cannot be used; nothing has changed then.
     fn end(
         &self,
         tracker: &mut impl Tracker,
@@ -70,10 +70,13 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             warnings.push(error.to_string());
             Settled::default()
         });
-        self.seal_as_wanted(wanted)?;
         tracker.rest();
+        if let Err(error) = self.seal_as_wanted(wanted) {
+            warnings.push(error.to_string());
+        }
         Ok(Outcome {
             kept: settled.kept.len() as u64,
+            watched: tracker.health().tracker != Untracked::NAME,
             reaped: settled.reaped.len() as u64,
             warnings,
             ..self.outcome(wanted)?
@@ -87,7 +90,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     ///
     /// Fails where it still cannot be sealed at all.
     pub fn seal_again(&self) -> Result<Option<Outcome>, Error> {
-        let _lock = self.lock()?;
+        let _lock = self.lock_soon()?;
         if !self.openers()?.is_empty() {
             return Ok(None);
         }

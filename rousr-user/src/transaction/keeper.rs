@@ -23,6 +23,9 @@ use crate::{
 /// How long a step waits for another process's step to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The same for a step that is tried again where it fails.
+const SHORT_PATIENCE: Duration = Duration::from_millis(200);
+
 /// Where things are.
 #[derive(Clone, Debug)]
 pub struct Places {
@@ -222,20 +225,24 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             warnings.push(error.to_string());
         }
         if let Err(error) = self.seal.unseal() {
-            // Half an unseal is none.
-            match before {
-                Some(before) => before.store(&self.places.openings)?,
-                None => {
-                    Openings::remove(&self.places.openings)?;
-                    self.seal.seal()?;
-                }
-            }
+            self.take_back(before);
             return Err(error.into());
         }
         Ok(Outcome {
             warnings,
             ..self.outcome(wanted)?
         })
+    }
+
+    /// Half an unseal is none. What fails here is less than what failed before, which is told.
+    fn take_back(&self, before: Option<Openings>) {
+        let _ = match before {
+            Some(before) => before.store(&self.places.openings),
+            None => {
+                let _ = self.seal.seal();
+                Openings::remove(&self.places.openings)
+            }
+        };
     }
 
     /// Begins a transaction.
@@ -269,6 +276,11 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         Ok(Lock::acquire_timeout(&self.places.lock, PATIENCE)?)
     }
 
+    /// For what can be tried again: the caller has others to serve.
+    pub(super) fn lock_soon(&self) -> Result<Lock, Error> {
+        Ok(Lock::acquire_timeout(&self.places.lock, SHORT_PATIENCE)?)
+    }
+
     /// The store below `root`, which is the visible mount's root or a window's.
     pub(super) fn store<'r>(
         &'r self,
@@ -291,6 +303,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             open_for: self.openers()?,
             preserved: 0,
             kept: 0,
+            watched: false,
             reaped: 0,
             warnings: Vec::new(),
         })

@@ -41,6 +41,8 @@ pub struct Outcome {
     pub preserved: u64,
     /// Holds there are now.
     pub kept: u64,
+    /// Whether these go by themselves as their last users do.
+    pub watched: bool,
     /// Holds removed since nobody used their inode.
     pub reaped: u64,
     /// What did not go as it should, each with a next step.

@@ -20,6 +20,8 @@ pub struct Reaping {
     pub reaped: Vec<Reaped>,
     /// The level after it; `None` where no window was opened.
     pub level: Option<Level>,
+    /// Inodes whose hold somebody else has removed.
+    pub gone: Vec<u64>,
     /// What failed; those holds stay.
     pub errors: Vec<String>,
 }
@@ -53,10 +55,11 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         tracker: &mut impl Tracker,
         inodes: impl IntoIterator<Item = u64>,
     ) -> Result<Reaping, Error> {
-        let _lock = self.lock()?;
+        let _lock = self.lock_soon()?;
         let mut reaping = Reaping::default();
         let free = self.probe(tracker, inodes, &mut reaping)?;
         if free.is_empty() {
+            tracker.rest();
             return Ok(reaping);
         }
         let (unlinked, level) = self.seal.window(|root| {
@@ -75,10 +78,11 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             Ok(level) => reaping.level = Some(level),
             Err(error) => reaping.errors.push(error.to_string()),
         }
+        let unlinked = unlinked.unwrap_or_else(|error| vec![Err(error.to_string())]);
         let (entries, _) = self.ledger.load();
         let now = SystemTime::now();
         let mut records = Vec::new();
-        for unlinked in unlinked? {
+        for unlinked in unlinked {
             match unlinked {
                 Ok(gone) => {
                     let entry = entries.get(&gone.inode);
@@ -116,7 +120,10 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
                 }),
                 // A user that no count knows.
                 Ok(Probe::InUse) => {}
-                Ok(Probe::Gone) => tracker.unwatch(inode),
+                Ok(Probe::Gone) => {
+                    tracker.unwatch(inode);
+                    reaping.gone.push(inode);
+                }
                 Err(error) => reaping.errors.push(error.to_string()),
             }
         }

@@ -1,0 +1,33 @@
+//! Names that somebody else chose, as a terminal may see them.
+
+/// Keeps a line a line and a terminal as it is, whatever a name holds: any user can name a process.
+pub(super) fn visible(name: &str) -> String {
+    name.chars()
+        .flat_map(|character| {
+            let escaped = character.is_control().then(|| character.escape_default());
+            let plain = escaped.is_none().then_some(character);
+            escaped.into_iter().flatten().chain(plain)
+        })
+        .collect()
+}
+
+/// A systemd unit, and the user whose manager runs it.
+pub(super) fn unit_name(unit: &str, user: Option<u32>) -> String {
+    let unit = visible(unit);
+    match user {
+        Some(user) => format!("{unit} (user {user})"),
+        None => unit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_controls_the_terminal() {
+        assert_eq!(visible("a\n\u{1b}[2Jb"), "a\\n\\u{1b}[2Jb");
+        assert_eq!(visible("größe"), "größe");
+        assert_eq!(unit_name("x\ty.service", Some(7)), "x\\ty.service (user 7)");
+    }
+}
