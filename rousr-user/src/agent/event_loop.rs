@@ -289,6 +289,7 @@ impl<T: Tracker> EventLoop<T> {
         let counts = |inode| self.tracker.holders(inode);
         match Status::collect(&self.keeper, Some(agent), counts) {
             Ok(mut status) => {
+                status.add_elsewhere(self.keeper.writable_elsewhere());
                 let surveyor = self.surveyor();
                 tokio::task::spawn_blocking(move || {
                     status.add(surveyor.and_then(Surveyor::survey));

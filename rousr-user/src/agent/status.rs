@@ -8,7 +8,12 @@ use super::blocker::{self, Blocker};
 use crate::{
     hold::{Hold, ledger::Entries},
     seal::Level,
-    track::{Health, process::Holder, survey::Survey},
+    sys::namespace::Foreign,
+    track::{
+        Health,
+        process::{Holder, Process},
+        survey::Survey,
+    },
     transaction::{Error, HostKeeper, Opening},
 };
 
@@ -35,6 +40,8 @@ pub struct Status {
     pub holds: Vec<HoldStatus>,
     /// What keeps the superblock from going read-only.
     pub blockers: Vec<Blocker>,
+    /// Mounts of the filesystem in other mount namespaces that are writable wherever its superblock is.
+    pub elsewhere: Vec<Elsewhere>,
     /// What could not be told, and what else is amiss.
     pub warnings: Vec<String>,
 }
@@ -66,6 +73,23 @@ pub struct AgentStatus {
     pub losses: BTreeMap<String, u64>,
     /// Why there is no exact tracker.
     pub missing: Option<String>,
+}
+
+/// A writable mount of the filesystem in another mount namespace.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Elsewhere {
+    /// Where it is mounted, as a process there sees it.
+    pub mount_point: String,
+    /// That process.
+    pub pid: u32,
+    /// Its command's name.
+    pub comm: String,
+    /// Its systemd unit.
+    pub unit: Option<String>,
+    /// The user whose manager runs the unit; absent for the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit_user: Option<u32>,
 }
 
 /// A preserved inode.
@@ -147,10 +171,19 @@ impl Status {
                 .map(|hold| HoldStatus::new(hold, &entries, count(hold.inode)))
                 .collect(),
             blockers: Vec::new(),
+            elsewhere: Vec::new(),
             warnings: strays
                 .chain(damage.iter().map(ToString::to_string))
                 .collect(),
         })
+    }
+
+    /// Adds the mounts elsewhere.
+    pub fn add_elsewhere(&mut self, found: Result<Vec<Foreign>, Error>) {
+        match found {
+            Ok(found) => self.elsewhere = found.iter().map(Elsewhere::from).collect(),
+            Err(error) => self.warnings.push(error.to_string()),
+        }
     }
 
     /// Adds who uses what.
@@ -174,6 +207,24 @@ impl Status {
             hold.holders = holders.remove(&hold.inode).unwrap_or_default();
         }
         self.blockers = blocker::among(&survey);
+    }
+}
+
+impl From<&Foreign> for Elsewhere {
+    fn from(foreign: &Foreign) -> Self {
+        let process = Process::read(foreign.pid).ok();
+        let unit = process.as_ref().and_then(|process| process.unit.clone());
+        let (unit, unit_user) = match unit {
+            Some(unit) => (Some(unit.name), unit.user),
+            None => (None, None),
+        };
+        Self {
+            mount_point: foreign.mount.mount_point.to_string_lossy().into_owned(),
+            pid: foreign.pid,
+            comm: process.map_or_else(String::new, |process| process.comm),
+            unit,
+            unit_user,
+        }
     }
 }
 

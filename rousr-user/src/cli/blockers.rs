@@ -7,10 +7,13 @@ use serde::Serialize;
 
 use super::{
     output,
-    status::{self, write_blockers},
+    status::{self, write_blockers, write_elsewhere},
 };
 use crate::{
-    agent::{blocker::Blocker, status::Status},
+    agent::{
+        blocker::Blocker,
+        status::{Elsewhere, Status},
+    },
     seal::Level,
 };
 
@@ -37,6 +40,7 @@ struct Blockers<'s> {
     level: Level,
     wanted: Level,
     blockers: &'s [Blocker],
+    elsewhere: &'s [Elsewhere],
     warnings: &'s [String],
 }
 
@@ -47,6 +51,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         level: status.level,
         wanted: status.wanted,
         blockers: &status.blockers,
+        elsewhere: &status.elsewhere,
         warnings: &status.warnings,
     };
     if !arguments.json {
@@ -80,6 +85,7 @@ fn view(status: &Status) -> String {
              processes; a reboot ends it"
         ),
     };
+    let _ = write_elsewhere(&mut text, status);
     text
 }
 
@@ -103,6 +109,7 @@ mod tests {
             agent: None,
             holds: Vec::new(),
             blockers,
+            elsewhere: Vec::new(),
             warnings: Vec::new(),
         }
     }

@@ -42,6 +42,7 @@ pub(super) fn ask() -> anyhow::Result<Status> {
 fn look_ourselves() -> anyhow::Result<Status> {
     let keeper = HostKeeper::open(Places::default())?;
     let mut status = Status::collect(&keeper, None, |_| None).map_err(as_root)?;
+    status.add_elsewhere(keeper.writable_elsewhere());
     status.add(Surveyor::new(&keeper.volume().mount_point, None).and_then(Surveyor::survey));
     Ok(status)
 }
@@ -88,6 +89,7 @@ fn write_view(text: &mut String, status: &Status) -> std::fmt::Result {
         text.push('\n');
         write_blockers(text, &status.blockers)?;
     }
+    write_elsewhere(text, status)?;
     for warning in &status.warnings {
         writeln!(text, "\nwarning: {}", visible(warning))?;
     }
@@ -173,6 +175,29 @@ pub(super) fn write_blockers(text: &mut String, blockers: &[Blocker]) -> std::fm
         for remedy in remedies {
             writeln!(text, "      next: {}", visible(&remedy.to_string()))?;
         }
+    }
+    Ok(())
+}
+
+/// Where the superblock is read-only, nothing can be written there either.
+pub(super) fn write_elsewhere(text: &mut String, status: &Status) -> std::fmt::Result {
+    if status.level == Level::Sealed || status.elsewhere.is_empty() {
+        return Ok(());
+    }
+    writeln!(text, "\nwritable in other mount namespaces:")?;
+    for mount in &status.elsewhere {
+        let unit = mount.unit.as_deref();
+        let unit = unit.map_or_else(
+            || "no unit".to_owned(),
+            |unit| unit_name(unit, mount.unit_user),
+        );
+        writeln!(
+            text,
+            "  {} of {} (pid {}, {unit})",
+            visible(&mount.mount_point),
+            visible(&mount.comm),
+            mount.pid
+        )?;
     }
     Ok(())
 }

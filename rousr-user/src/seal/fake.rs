@@ -8,7 +8,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::sys::mount::{MountState, Mounts};
+use crate::sys::{
+    mount::{MountState, Mounts},
+    namespace::Foreign,
+};
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Call {
@@ -19,10 +22,12 @@ pub(crate) enum Call {
     SetSuperblockReadOnly,
     ClearSuperblockReadOnly,
     CloneMount,
+    Elsewhere,
+    SealForeign,
 }
 
 impl Call {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Open,
         Self::State,
         Self::SetMountReadOnly,
@@ -30,6 +35,8 @@ impl Call {
         Self::SetSuperblockReadOnly,
         Self::ClearSuperblockReadOnly,
         Self::CloneMount,
+        Self::Elsewhere,
+        Self::SealForeign,
     ];
 }
 
@@ -43,6 +50,8 @@ pub(crate) struct Model {
     /// Read-only flags of the clones that are alive.
     pub(crate) clones: BTreeMap<u32, bool>,
     clones_made: u32,
+    /// Mounts in other namespaces that are writable.
+    pub(crate) foreign: Vec<Foreign>,
     /// The directory that every mount shows; none where only the flags matter.
     pub(crate) root: Option<PathBuf>,
     /// Calls that fail, with which errno.
@@ -167,5 +176,18 @@ impl Mounts for FakeMounts {
         let (clone, read_only) = (model.clones_made, model.state.mount_read_only);
         model.clones.insert(clone, read_only);
         FakeMount::new(self, Some(clone), model.root.as_deref())
+    }
+
+    fn writable_elsewhere(&self, _: &FakeMount) -> io::Result<Vec<Foreign>> {
+        let model = self.0.borrow();
+        model.refuse(Call::Elsewhere)?;
+        Ok(model.foreign.clone())
+    }
+
+    fn seal_foreign(&self, foreign: &Foreign) -> io::Result<()> {
+        let mut model = self.0.borrow_mut();
+        model.refuse(Call::SealForeign)?;
+        model.foreign.retain(|other| other != foreign);
+        Ok(())
     }
 }

@@ -10,6 +10,7 @@
 //!                                    └── an orphan or a writer is left
 //! ```
 
+mod elsewhere;
 pub mod fstab;
 pub mod level;
 pub mod machine;
@@ -21,6 +22,7 @@ pub(crate) mod fake;
 #[cfg(test)]
 mod tests;
 
+pub use elsewhere::Left;
 pub use level::Level;
 pub use machine::{Error, Seal};
 pub use volume::Volume;

@@ -12,6 +12,7 @@ pub mod lease;
 pub mod links;
 pub mod mount;
 pub mod mountinfo;
+pub mod namespace;
 pub mod readiness;
 pub mod record_lock;
 pub mod security;

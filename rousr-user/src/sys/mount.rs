@@ -10,7 +10,10 @@ use rustix::mount::{
     FsPickFlags, OpenTreeFlags, fsconfig_reconfigure, fsconfig_set_flag, fspick, open_tree,
 };
 
-use super::mountinfo;
+use super::{
+    mountinfo,
+    namespace::{self, Foreign},
+};
 
 /// What holds a mount's filesystem writable or not.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -46,6 +49,12 @@ pub trait Mounts {
 
     /// A clone of the mount, with its flags, that no path leads to.
     fn clone_mount(&self, mount: &Self::Mount) -> io::Result<Self::Mount>;
+
+    /// Mounts of the same superblock in other mount namespaces that are not read-only themselves.
+    fn writable_elsewhere(&self, mount: &Self::Mount) -> io::Result<Vec<Foreign>>;
+
+    /// Sets such a mount's own flag. EBUSY: it has a writer.
+    fn seal_foreign(&self, foreign: &Foreign) -> io::Result<()>;
 }
 
 /// The calls of the running kernel; Linux 5.12 or newer, CAP_SYS_ADMIN but for `open` and `state`.
@@ -62,28 +71,11 @@ impl Mounts for HostMounts {
     }
 
     fn state(&self, mount: &OwnedFd) -> io::Result<MountState> {
-        let id = statx(mount, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?.stx_mnt_id;
-        // A read of mountinfo while mounts come and go can miss one (before Linux 6.8); it is
-        // there, since we hold it.
-        for _ in 0..8 {
-            let mounts = mountinfo::parse(&read_mountinfo()?);
-            if let Some(state) = state_of(&mounts, id) {
-                return Ok(state);
-            }
-        }
-        Err(io::Error::new(
-            io::ErrorKind::NotFound,
-            "not a mount of this mount namespace",
-        ))
+        find(mount, state_of)
     }
 
     fn set_mount_read_only(&self, mount: &OwnedFd, read_only: bool) -> io::Result<()> {
-        let (set, clear) = if read_only {
-            (libc::MOUNT_ATTR_RDONLY, 0)
-        } else {
-            (0, libc::MOUNT_ATTR_RDONLY)
-        };
-        mount_setattr(mount.as_fd(), set, clear)
+        set_read_only(mount.as_fd(), read_only)
     }
 
     /// Changes this one flag: a context made by fspick changes only the flags that are set on it
@@ -101,6 +93,17 @@ impl Mounts for HostMounts {
             | OpenTreeFlags::OPEN_TREE_CLOEXEC
             | OpenTreeFlags::AT_EMPTY_PATH;
         Ok(open_tree(mount, c"", flags)?)
+    }
+
+    fn writable_elsewhere(&self, mount: &OwnedFd) -> io::Result<Vec<Foreign>> {
+        let own = find(mount, |mounts, id| {
+            mounts.iter().find(|mount| mount.id == id).cloned()
+        })?;
+        namespace::writable_elsewhere(&own)
+    }
+
+    fn seal_foreign(&self, foreign: &Foreign) -> io::Result<()> {
+        namespace::seal(foreign)
     }
 }
 
@@ -124,6 +127,23 @@ impl HostMounts {
     }
 }
 
+/// What mountinfo says about a mount of this namespace.
+fn find<T>(mount: &OwnedFd, of: impl Fn(&[mountinfo::Mount], u64) -> Option<T>) -> io::Result<T> {
+    let id = statx(mount, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?.stx_mnt_id;
+    // A read of mountinfo while mounts come and go can miss one (before Linux 6.8); it is
+    // there, since we hold it.
+    for _ in 0..8 {
+        let mounts = mountinfo::parse(&read_mountinfo()?);
+        if let Some(found) = of(&mounts, id) {
+            return Ok(found);
+        }
+    }
+    Err(io::Error::new(
+        io::ErrorKind::NotFound,
+        "not a mount of this mount namespace",
+    ))
+}
+
 fn pick(mount: &OwnedFd) -> io::Result<OwnedFd> {
     let flags = FsPickFlags::FSPICK_EMPTY_PATH | FsPickFlags::FSPICK_CLOEXEC;
     Ok(fspick(mount, c"", flags)?)
@@ -144,6 +164,16 @@ fn state_of(mounts: &[mountinfo::Mount], id: u64) -> Option<MountState> {
         superblock_read_only: mount.superblock_read_only,
         shared_writable,
     })
+}
+
+/// Sets or clears a mount's own flag.
+pub(super) fn set_read_only(mount: BorrowedFd<'_>, read_only: bool) -> io::Result<()> {
+    let (set, clear) = if read_only {
+        (libc::MOUNT_ATTR_RDONLY, 0)
+    } else {
+        (0, libc::MOUNT_ATTR_RDONLY)
+    };
+    mount_setattr(mount, set, clear)
 }
 
 /// mount_setattr(2), which neither rustix nor libc wraps.

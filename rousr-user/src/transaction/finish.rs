@@ -8,7 +8,7 @@ use crate::{
         Settled,
         ledger::{Event, Record},
     },
-    seal::Level,
+    seal::{Left, Level},
     sys::{lease::Leases, links::Links, mount::Mounts},
     track::{Pin, Tracker, Truth, Untracked},
 };
@@ -74,6 +74,9 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         if let Err(error) = self.seal_as_wanted(wanted) {
             warnings.push(error.to_string());
         }
+        if wanted > Level::Open {
+            self.seal_elsewhere(&mut warnings);
+        }
         Ok(Outcome {
             kept: settled.kept.len() as u64,
             watched: tracker.health().tracker != Untracked::NAME,
@@ -96,7 +99,28 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         }
         let wanted = self.wanted()?;
         self.seal_as_wanted(wanted)?;
+        // What is left was told when it was met first.
+        if wanted > Level::Open {
+            self.seal_elsewhere(&mut Vec::new());
+        }
         self.outcome(wanted).map(Some)
+    }
+
+    fn seal_elsewhere(&self, warnings: &mut Vec<String>) {
+        let left = match self.seal.seal_elsewhere() {
+            Ok(left) => left,
+            Err(error) => return warnings.push(error.to_string()),
+        };
+        for Left { foreign, error } in left {
+            if let Some(error) = error {
+                warnings.push(format!(
+                    "process {} can still write to {} in its mount namespace: {error}; restart its unit, \
+                     which `rousr status` names",
+                    foreign.pid,
+                    foreign.mount.mount_point.display()
+                ));
+            }
+        }
     }
 
     fn seal_as_wanted(&self, wanted: Level) -> Result<(), Error> {

@@ -16,6 +16,7 @@ use crate::{
         lease::{HostLeases, Leases},
         links::{HostLinks, Links},
         mount::{HostMounts, Mounts, read_mountinfo},
+        namespace::Foreign,
     },
     track::process::is_running,
 };
@@ -186,6 +187,15 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     pub fn frontend_closes(&self) -> Result<frontend::Closes, Error> {
         frontend::Closes::of(self.places.dpkg.path())
             .map_err(failed("be told of the end of dpkg's frontend"))
+    }
+
+    /// Mounts of the filesystem in other mount namespaces that are not read-only.
+    ///
+    /// # Errors
+    ///
+    /// Fails where /proc cannot be listed.
+    pub fn writable_elsewhere(&self) -> Result<Vec<Foreign>, Error> {
+        Ok(self.seal.writable_elsewhere()?)
     }
 
     /// The holds there are.

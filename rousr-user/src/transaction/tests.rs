@@ -19,7 +19,10 @@ use crate::{
         Level, Volume,
         fake::{Call, FakeMounts},
     },
-    sys::{lease::HostLeases, links::HostLinks, mount::MountState, mountinfo::Device},
+    sys::{
+        lease::HostLeases, links::HostLinks, mount::MountState, mountinfo::Device,
+        namespace::Foreign,
+    },
     track::{
         Health, News, Pin, TrackError, Tracker, Untracked,
         fanotify::{FanotifyTracker, Unavailable},
@@ -374,6 +377,31 @@ fn an_opener_that_gets_nothing_takes_nothing_from_the_others() {
         world.keeper.openers().expect("openers"),
         [Opener::Transaction]
     );
+}
+
+#[test]
+fn copies_of_the_mount_elsewhere_are_sealed_and_others_are_not() {
+    let world = World::sealed();
+    let mounts = crate::sys::mountinfo::parse(b"7 1 0:1 / /usr rw - ext4 /dev/fake rw");
+    let foreign = |whole| Foreign {
+        pid: 7,
+        mount: mounts[0].clone(),
+        whole,
+    };
+    world.keeper.begin().expect("begins");
+    world.mounts.0.borrow_mut().foreign = vec![foreign(true), foreign(false)];
+    let outcome = world.keeper.finish(&mut Counted::default());
+    assert!(outcome.expect("finishes").warnings.is_empty());
+    assert_eq!(world.mounts.0.borrow().foreign, [foreign(false)]);
+
+    // One that has a writer is told.
+    world.keeper.begin().expect("begins");
+    world.mounts.0.borrow_mut().foreign = vec![foreign(true)];
+    let refused = (Call::SealForeign, libc::EBUSY);
+    world.mounts.0.borrow_mut().refused.extend([refused]);
+    let outcome = world.keeper.finish(&mut Counted::default());
+    let told = outcome.expect("finishes").warnings.concat();
+    assert!(told.contains("process 7 can still write to /usr"), "{told}");
 }
 
 #[test]
