@@ -176,4 +176,35 @@ mod root {
             drop(running);
         }
     }
+
+    #[test]
+    fn in_mount_namespaces_of_units() {
+        begin();
+        let gone = "/usr/share/rousr-gone";
+        succeed(&format!("rousr unseal && mkdir {gone}"));
+        succeed("systemd-run -q --unit rousr-private -p PrivateTmp=yes sleep 1000");
+        let pid = succeed("systemctl show -P MainPID rousr-private");
+        let write = format!("nsenter -t {} -m touch /usr/share/rousr-writer", pid.trim());
+        succeed(&write);
+        // The superblock has to stay writable.
+        let inside = Background::start(&format!("env -C {gone} sleep 1000"));
+        wait(Duration::from_secs(5), "the directory is in use", || {
+            shell(&format!("readlink /proc/*/cwd | grep -qx {gone}")).status == 0
+        });
+        succeed(&format!("rmdir {gone}"));
+        let sealed = shell("rousr seal");
+        assert_eq!(sealed.status, 1, "{}", sealed.output);
+        assert_eq!(usr_flags(), ("ro".to_owned(), "rw".to_owned()));
+        let refused = shell(&write);
+        assert!(
+            refused.output.contains("Read-only file system"),
+            "{}",
+            refused.output
+        );
+        drop(inside);
+        wait(SOON, "/usr is sealed", is_sealed);
+        succeed("systemctl stop rousr-private");
+        succeed("rousr exec rm /usr/share/rousr-writer");
+        assert_sealed();
+    }
 }

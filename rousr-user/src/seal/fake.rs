@@ -27,7 +27,8 @@ pub(crate) enum Call {
 }
 
 impl Call {
-    pub(crate) const ALL: [Self; 9] = [
+    /// Those that concern the visible mount and its clones.
+    pub(crate) const ALL: [Self; 7] = [
         Self::Open,
         Self::State,
         Self::SetMountReadOnly,
@@ -35,8 +36,6 @@ impl Call {
         Self::SetSuperblockReadOnly,
         Self::ClearSuperblockReadOnly,
         Self::CloneMount,
-        Self::Elsewhere,
-        Self::SealForeign,
     ];
 }
 

@@ -32,12 +32,39 @@ impl Boot {
         }
     }
 
+    /// All programs, or the scenarios that the filters let through.
+    fn command(&self) -> Vec<OsString> {
+        if self.filters.is_empty() {
+            let names = PROGRAMS.map(|(_, _, name)| name).join(" ");
+            let script = format!(
+                "failed=0; for name in {names}; do \
+                 /run/share/$name --test-threads=1 ::root:: || failed=$?; done; exit $failed"
+            );
+            return ["sh", "-c", &script].map(OsString::from).into();
+        }
+        let program = ["/run/share/scenarios", "--test-threads=1"];
+        let filters = self.filters.iter().map(String::as_str);
+        program
+            .into_iter()
+            .chain(filters)
+            .map(OsString::from)
+            .collect()
+    }
+
     pub(super) fn name(&self) -> String {
         format!("{} {}", self.kernel.name(), self.append)
             .trim_end()
             .to_owned()
     }
 }
+
+/// Test programs, as cargo builds them and as the guest knows them: the scenarios, and tests of parts that
+/// need a kernel to themselves.
+const PROGRAMS: [(&str, &str, &str); 3] = [
+    ("rousr-tests", "--test=scenarios", "scenarios"),
+    ("rousr-user", "--test=mounts", "mounts"),
+    ("rousr-tests", "--lib", "rousr_tests"),
+];
 
 /// What every guest gets.
 pub(super) struct Scenarios {
@@ -54,11 +81,11 @@ impl Scenarios {
         for version in ["1.0", "2.0"] {
             demo_package::build(version, &share)?;
         }
-        let program = build_program()?;
-        let shared = share.join("scenarios");
-        fs::copy(&program, &shared).with_context(|| {
-            format!("cannot copy {} to {}", program.display(), shared.display())
-        })?;
+        for (package, target, name) in PROGRAMS {
+            let arguments = ["test", "--quiet", "--package", package, target, "--no-run"];
+            let program = cargo::program(&arguments, name)?;
+            cargo::strip(&program, &share.join(name))?;
+        }
         Ok(Self { share, installed })
     }
 
@@ -71,9 +98,7 @@ impl Scenarios {
             share: Some(self.share.clone()),
             ..Guest::systemd(boot.kernel)
         };
-        let mut command: Vec<OsString> =
-            vec!["/run/share/scenarios".into(), "--test-threads=1".into()];
-        command.extend(boot.filters.iter().map(OsString::from));
+        let command = boot.command();
         let (ending, output) = guest.run_whole(&command, Vec::new)?;
         let text = String::from_utf8_lossy(&output);
         println!("--- {} ---\n{text}", boot.name());
@@ -96,12 +121,6 @@ impl Scenarios {
         }
         Ok(tally)
     }
-}
-
-fn build_program() -> Result<PathBuf> {
-    let arguments = ["test", "--quiet", "--package=rousr-tests"];
-    let only = ["--test=scenarios", "--no-run"];
-    cargo::program(&[arguments.as_slice(), &only].concat(), "scenarios")
 }
 
 /// Adds up the result lines of test programs.
