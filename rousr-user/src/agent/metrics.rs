@@ -53,12 +53,18 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    pub(super) fn new() -> Self {
+    /// Of an agent whose tracker is in this state.
+    pub(super) fn new(tracker: &Health) -> Self {
         let mut registry = Registry::with_prefix("rousr");
         registry.register(
             "build",
             "The running version",
             Info::new([("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        registry.register(
+            "tracker",
+            "What counts or tells of closes",
+            Info::new([("tracker", tracker.tracker), ("hooks", tracker.hooks)]),
         );
         // One millisecond to half a minute.
         let latency = Histogram::new(exponential_buckets(0.001, 2.0, 16));

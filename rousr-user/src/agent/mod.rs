@@ -103,7 +103,7 @@ fn settings(keeper: &HostKeeper) -> bpf::Settings {
 }
 
 async fn serve(keeper: HostKeeper, tracker: impl Tracker) -> anyhow::Result<()> {
-    let metrics = Metrics::new();
+    let metrics = Metrics::new(&tracker.health());
     let (sender, mut calls) = mpsc::channel(QUEUE);
     tokio::spawn(server::serve(
         server::bind(Path::new(protocol::SOCKET))?,

@@ -110,7 +110,7 @@ pub struct HoldStatus {
     pub since: Option<u64>,
     /// Disk space it takes.
     pub bytes: u64,
-    /// Open files and mappings the kernel side counts; absent without it.
+    /// Open files the kernel side counts; absent without it.
     pub count: Option<u64>,
     /// Who uses it, as far as a process shows it.
     pub holders: Vec<Holder>,
@@ -159,6 +159,18 @@ impl Status {
         let listing = keeper.holds()?;
         let (entries, damage) = keeper.ledger().load();
         let strays = listing.strays.iter().map(ToString::to_string);
+        let is_exact = agent.as_ref().is_some_and(|agent| agent.tracker == "bpf");
+        let holds: Vec<HoldStatus> = (listing.holds.iter())
+            .map(|hold| HoldStatus::new(hold, &entries, count(hold.inode)))
+            .collect();
+        let lonely = listing.holds.iter().filter(|hold| hold.stat.links == 1);
+        let unwatched = lonely.filter(|hold| count(hold.inode).is_none()).count();
+        let unwatched = (is_exact && unwatched > 0 && openings.is_none()).then(|| {
+            format!(
+                "{unwatched} holds are not watched, and go at the next transaction only; \
+                 see `journalctl -u rousr`"
+            )
+        });
         Ok(Self {
             mount_point: volume.mount_point.to_string_lossy().into_owned(),
             filesystem: volume.fs_type.to_string_lossy().into_owned(),
@@ -167,13 +179,12 @@ impl Status {
             wanted: keeper.wanted()?,
             openings: openings.map_or_else(Vec::new, |openings| openings.reasons),
             agent,
-            holds: (listing.holds.iter())
-                .map(|hold| HoldStatus::new(hold, &entries, count(hold.inode)))
-                .collect(),
+            holds,
             blockers: Vec::new(),
             elsewhere: Vec::new(),
             warnings: strays
                 .chain(damage.iter().map(ToString::to_string))
+                .chain(unwatched)
                 .collect(),
         })
     }

@@ -25,7 +25,7 @@ use clap::{Parser, Subcommand};
     name = "rousr",
     version,
     arg_required_else_help = true,
-    after_help = "Exit status: 0 done, 1 failed, 2 wrong arguments.\nSee rousr(8)."
+    after_help = "Exit status: 0 done, 1 failed or found wanting, 2 wrong arguments; exec: its command's.\nSee rousr(8)."
 )]
 pub struct Arguments {
     #[command(subcommand)]

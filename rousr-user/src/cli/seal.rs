@@ -30,7 +30,9 @@ use crate::{
 /// Also tries again where something was in the way. What a transaction or `rousr exec` has open stays
 /// so until that is over.
 #[derive(Debug, Args)]
-#[command(after_help = "Exit status: 0 as read-only as wanted, 1 not, 2 wrong arguments.")]
+#[command(
+    after_help = "Exit status: 0 as read-only as wanted, 1 not, or nothing says that it is to be, 2 wrong arguments."
+)]
 pub(super) struct Seal {
     /// Print one JSON object instead of text
     #[arg(long)]

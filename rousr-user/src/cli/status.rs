@@ -126,7 +126,7 @@ fn agent_line(agent: Option<&AgentStatus>) -> String {
             let attached = if agent.attached {
                 "attached"
             } else {
-                "not attached, as nothing is held"
+                "not attached, as nothing is watched"
             };
             format!(
                 "the agent (pid {pid}) counts exactly: BPF programs ({hooks}) {attached}, {watched} inodes watched{losses}"

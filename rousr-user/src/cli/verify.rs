@@ -35,7 +35,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 fn text(verification: &Verification) -> String {
     if verification.inodes.is_empty() {
-        return "nothing is held, so nothing is counted\n".to_owned();
+        return "nothing is watched: nothing is held, or /usr is open; see `rousr status`\n"
+            .to_owned();
     }
     let mut text = format!(
         "{:>8} {:>8} {:>8} {:>8} {:>6} {:>6} {:>6}  PATH\n",

@@ -183,7 +183,12 @@ impl Counting {
                 !comparison.agrees()
             });
         }
-        Ok(settled.into_values().collect())
+        match pending.iter().find(|inode| !settled.contains_key(*inode)) {
+            Some(inode) => Err(failed("compare counts")(io::Error::other(format!(
+                "the kernel told nothing of inode {inode}"
+            )))),
+            None => Ok(settled.into_values().collect()),
+        }
     }
 
     /// What is known about one inode, and what tasks reach of it.
