@@ -147,6 +147,7 @@ impl Machine {
         let places = Places {
             fstab: top.join("fstab"),
             ledger: top.join("ledger"),
+            disabled: top.join("disabled"),
             lock: top.join("run/lock"),
             openings: top.join("run/open"),
             dpkg: AdminDir::new(top.join("dpkg")),

@@ -2,7 +2,8 @@
 
 mod root {
     use rousr_tests::{
-        assert_sealed, begin, holds, inode, shell, succeed, usr_flags, wait_for_reap,
+        assert_sealed, begin, holds, inode, shell, succeed, usr_flags, wait_for_agent,
+        wait_for_reap,
     };
 
     #[test]
@@ -43,6 +44,30 @@ mod root {
             assert!(text.contains(variable), "{text}");
             assert_sealed();
         }
+    }
+
+    #[test]
+    fn disabled_it_does_nothing() {
+        begin();
+        let told = succeed("rousr disable");
+        assert!(told.contains("rousr enable"), "{told}");
+        assert_eq!(shell("systemctl is-active rousr").output.trim(), "inactive");
+        assert_eq!(
+            shell("systemctl is-enabled rousr").output.trim(),
+            "disabled"
+        );
+        let told = succeed("rousr apt pre-invoke && rousr apt post-invoke");
+        assert!(told.contains("disabled"), "{told}");
+        assert_sealed();
+        let doctor = shell("rousr doctor");
+        assert!(doctor.output.contains("rousr enable"), "{}", doctor.output);
+        succeed("rousr enable");
+        wait_for_agent();
+        assert_eq!(shell("systemctl is-enabled rousr").output.trim(), "enabled");
+        succeed("rousr apt pre-invoke");
+        assert_eq!(usr_flags().0, "rw");
+        succeed("rousr apt post-invoke");
+        assert_sealed();
     }
 
     #[test]

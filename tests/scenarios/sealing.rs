@@ -4,8 +4,8 @@ mod root {
     use std::{thread, time::Duration};
 
     use rousr_tests::{
-        Background, assert_sealed, begin, is_sealed, package, shell, succeed, usr_flags, wait,
-        wait_for_agent, wait_for_reap,
+        Background, assert_sealed, begin, holds, is_sealed, package, shell, succeed, usr_flags,
+        wait, wait_for_agent, wait_for_reap,
     };
 
     /// The first tries to seal again come half a second, one and a half and three and a half after
@@ -206,5 +206,33 @@ mod root {
         succeed("systemctl stop rousr-private");
         succeed("rousr exec rm /usr/share/rousr-writer");
         assert_sealed();
+    }
+
+    #[test]
+    fn by_restarts() {
+        begin();
+        succeed("apt-get -y -q install /run/share/rousr-demo_1.0_*.deb");
+        succeed("systemctl start rousr-demo && sleep 1");
+        succeed("apt-get -y -q install /run/share/rousr-demo_2.0_*.deb");
+        assert!(!holds().is_empty());
+        let restart = "systemctl restart rousr-demo.service";
+        let told = shell("rousr restart --dry-run");
+        assert_eq!(told.status, 1, "{}", told.output);
+        assert!(told.output.contains(restart), "{}", told.output);
+        assert_eq!(shell("rousr restart").status, 1, "nobody can be asked");
+        assert!(!holds().is_empty());
+
+        succeed("mkdir -p /etc/rousr && echo 'rousr-*' > /etc/rousr/never-restart");
+        let told = shell("rousr restart --yes");
+        assert_eq!(told.status, 1, "{}", told.output);
+        assert!(told.output.contains("left to you"), "{}", told.output);
+        succeed("rm /etc/rousr/never-restart");
+
+        let told = succeed("rousr restart --yes --json");
+        let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+        assert_eq!(told["restarts"][0]["command"], restart, "{told}");
+        assert_eq!(told["restarts"][0]["succeeded"], true, "{told}");
+        wait_for_reap();
+        assert!(succeed("rousr restart").contains("nothing uses replaced files"));
     }
 }

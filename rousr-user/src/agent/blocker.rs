@@ -61,28 +61,43 @@ impl BlockerKind {
     }
 }
 
-/// The blockers among what is used, files before directories before writers.
-pub fn among(survey: &Survey) -> Vec<Blocker> {
-    let mut found: BTreeMap<(BlockerKind, u64), (Vec<Holder>, BTreeSet<Remedy>)> = BTreeMap::new();
+/// Who uses something, and what ends that.
+#[derive(Debug, Default)]
+pub struct Uses {
+    /// Who.
+    pub holders: Vec<Holder>,
+    /// What ends all of these uses.
+    pub remedies: BTreeSet<Remedy>,
+}
+
+/// The uses that have a key, by it.
+pub fn uses<K: Ord>(survey: &Survey, key: impl Fn(&Usage) -> Option<K>) -> BTreeMap<K, Uses> {
+    let mut found: BTreeMap<K, Uses> = BTreeMap::new();
     for User { process, usages } in &survey.users {
-        let mut by_inode: BTreeMap<(BlockerKind, u64), Vec<&Usage>> = BTreeMap::new();
+        let mut by_key: BTreeMap<K, Vec<&Usage>> = BTreeMap::new();
         for usage in usages {
-            if let Some(kind) = BlockerKind::of(usage) {
-                by_inode.entry((kind, usage.inode)).or_default().push(usage);
+            if let Some(key) = key(usage) {
+                by_key.entry(key).or_default().push(usage);
             }
         }
-        for (blocker, usages) in by_inode {
-            let (holders, remedies) = found.entry(blocker).or_default();
+        for (key, usages) in by_key {
+            let Uses { holders, remedies } = found.entry(key).or_default();
             remedies.insert(Remedy::of(process, &usages));
             holders.push(Holder::new(process, usages));
         }
     }
+    found
+}
+
+/// The blockers among what is used, files before directories before writers.
+pub fn among(survey: &Survey) -> Vec<Blocker> {
+    let found = uses(survey, |usage| Some((BlockerKind::of(usage)?, usage.inode)));
     let inodes: HashSet<u64> = found.keys().map(|(_, inode)| *inode).collect();
     let paths = survey.paths(&inodes);
     let path = |inode| Some(paths.get(&inode)?.to_string_lossy().into_owned());
     let found = found.into_iter();
     found
-        .map(|((kind, inode), (holders, remedies))| Blocker {
+        .map(|((kind, inode), Uses { holders, remedies })| Blocker {
             kind,
             inode,
             path: path(inode),

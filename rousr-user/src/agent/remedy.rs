@@ -111,41 +111,58 @@ impl Remedy {
         }
     }
 
-    /// The command that does it; `None` where there is no one command.
-    pub fn command(&self) -> Option<String> {
-        match self {
-            Self::ChangeDirectory { .. } | Self::RestartContainer { .. } => None,
-            Self::Reexecute { user: None } => Some("systemctl daemon-reexec".to_owned()),
-            Self::Reexecute { user: Some(user) } => {
-                Some(format!("systemctl --user -M {user}@ daemon-reexec"))
-            }
-            Self::Restart { unit, user: None } => Some(format!("systemctl restart {unit}")),
+    /// The command that does it; empty where there is no one command.
+    pub fn command(&self) -> Vec<String> {
+        let words: &[&str] = match self {
+            Self::ChangeDirectory { .. } | Self::RestartContainer { .. } => &[],
+            Self::Reexecute { user: None } => &["systemctl", "daemon-reexec"],
+            Self::Reexecute { user: Some(user) } => &[
+                "systemctl",
+                "--user",
+                "-M",
+                &format!("{user}@"),
+                "daemon-reexec",
+            ],
+            Self::Restart { unit, user: None } => &["systemctl", "restart", unit],
             Self::Restart {
                 unit,
                 user: Some(user),
-            } => Some(format!("systemctl --user -M {user}@ restart {unit}")),
-            Self::End { pid } => Some(format!("kill {pid}")),
-            Self::LogOut { session } => Some(format!("loginctl terminate-session {session}")),
-            Self::LogOutUser { user } => Some(format!("loginctl terminate-user {user}")),
-            Self::Reboot => Some("systemctl reboot".to_owned()),
-        }
+            } => &[
+                "systemctl",
+                "--user",
+                "-M",
+                &format!("{user}@"),
+                "restart",
+                unit,
+            ],
+            Self::End { pid } => &["kill", &pid.to_string()],
+            Self::LogOut { session } => &["loginctl", "terminate-session", session],
+            Self::LogOutUser { user } => &["loginctl", "terminate-user", &user.to_string()],
+            Self::Reboot => &["systemctl", "reboot"],
+        };
+        words.iter().map(|&word| word.to_owned()).collect()
     }
 }
 
 impl fmt::Display for Remedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Self::LogOut { session } = self {
-            return write!(f, "log out of session {session}");
-        }
-        if let Some(command) = self.command() {
-            return f.write_str(&command);
-        }
         match self {
             Self::ChangeDirectory { pid } => {
                 write!(f, "cd to another directory in the shell of pid {pid}")
             }
             Self::RestartContainer { container } => write!(f, "restart the container {container}"),
-            _ => Ok(()),
+            Self::LogOut { session } => write!(f, "log out of session {session}"),
+            _ => {
+                // systemd escapes bytes of a unit's name with backslashes.
+                let quoted = self
+                    .command()
+                    .into_iter()
+                    .map(|word| match word.contains('\\') {
+                        true => format!("'{word}'"),
+                        false => word,
+                    });
+                f.write_str(&quoted.collect::<Vec<_>>().join(" "))
+            }
         }
     }
 }
@@ -228,6 +245,10 @@ mod tests {
             ),
             (remedy(7, "x", Some(("run-u7.scope", None)), map), "kill 7"),
             (remedy(7, "x", None, map), "kill 7"),
+            (
+                remedy(7, "x", Some((r"a\x2db.service", None)), map),
+                r"systemctl restart 'a\x2db.service'",
+            ),
         ];
         for (remedy, text) in table {
             assert_eq!(remedy.to_string(), text);
@@ -248,7 +269,7 @@ mod tests {
         };
         let remedy = Remedy::of(&process, &[]);
         assert_eq!(remedy.to_string(), "restart the container 0123");
-        assert_eq!(remedy.command(), None);
+        assert!(remedy.command().is_empty());
     }
 
     #[test]

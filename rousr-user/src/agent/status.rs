@@ -1,10 +1,16 @@
 //! The state of everything, as `rousr status` shows it.
 
-use std::{collections::BTreeMap, io};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    io,
+};
 
 use serde::{Deserialize, Serialize};
 
-use super::blocker::{self, Blocker};
+use super::{
+    blocker::{self, Blocker, Uses},
+    remedy::Remedy,
+};
 use crate::{
     hold::{Hold, ledger::Entries},
     seal::Level,
@@ -114,6 +120,8 @@ pub struct HoldStatus {
     pub count: Option<u64>,
     /// Who uses it, as far as a process shows it.
     pub holders: Vec<Holder>,
+    /// What ends all of these uses, each once.
+    pub remedies: Vec<Remedy>,
 }
 
 impl From<&Health> for AgentStatus {
@@ -137,6 +145,13 @@ impl From<&Health> for AgentStatus {
 }
 
 impl Status {
+    /// What ends every use of a hold and all that blocks, each once.
+    pub fn remedies(&self) -> BTreeSet<Remedy> {
+        let of_holds = self.holds.iter().flat_map(|hold| &hold.remedies);
+        let of_blockers = self.blockers.iter().flat_map(|blocker| &blocker.remedies);
+        of_holds.chain(of_blockers).cloned().collect()
+    }
+
     /// Bytes of all holds.
     pub fn bytes(&self) -> u64 {
         self.holds.iter().map(|hold| hold.bytes).sum()
@@ -212,10 +227,14 @@ impl Status {
                 survey.incomplete
             ));
         }
-        let inodes = self.holds.iter().map(|hold| hold.inode).collect();
-        let mut holders = survey.holders(&inodes);
+        let inodes: HashSet<u64> = self.holds.iter().map(|hold| hold.inode).collect();
+        let mut uses = blocker::uses(&survey, |usage| {
+            inodes.contains(&usage.inode).then_some(usage.inode)
+        });
         for hold in &mut self.holds {
-            hold.holders = holders.remove(&hold.inode).unwrap_or_default();
+            let Uses { holders, remedies } = uses.remove(&hold.inode).unwrap_or_default();
+            hold.holders = holders;
+            hold.remedies = remedies.into_iter().collect();
         }
         self.blockers = blocker::among(&survey);
     }
@@ -254,6 +273,7 @@ impl HoldStatus {
             bytes: hold.stat.allocated,
             count,
             holders: Vec::new(),
+            remedies: Vec::new(),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     agent::errand::{self, Step},
     dpkg::environment::{Environment, OptOut},
     seal::Level,
-    transaction::Outcome,
+    transaction::{Outcome, Places},
 };
 
 /// One of apt's hooks.
@@ -31,6 +31,14 @@ pub(super) fn run(hook: Hook) -> anyhow::Result<ExitCode> {
     let environment = Environment::read(|name| env::var_os(name));
     if let Some(opt_out) = environment.opt_out {
         note_opt_out(hook, opt_out);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if Places::default().disabled.exists() {
+        if matches!(hook, Hook::PreInvoke) {
+            note(
+                "disabled: /usr and what is replaced there are left alone; `rousr enable` undoes it",
+            );
+        }
         return Ok(ExitCode::SUCCESS);
     }
     match step(hook, &environment) {

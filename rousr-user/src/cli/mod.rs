@@ -3,11 +3,13 @@
 mod agent;
 mod apt;
 mod blockers;
+mod disable;
 mod doctor;
 mod holders;
 mod holders_table;
 mod names;
 mod output;
+mod restart;
 mod seal;
 mod status;
 mod verify;
@@ -44,6 +46,9 @@ enum Command {
     Seal(seal::Seal),
     Unseal(seal::Unseal),
     Exec(seal::Exec),
+    Restart(restart::Arguments),
+    Disable(disable::Disable),
+    Enable(disable::Enable),
     Agent(agent::Arguments),
     Verify(verify::Arguments),
     /// What apt's hooks call; see /etc/apt/apt.conf.d/01rousr
@@ -61,6 +66,9 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Seal(arguments) => seal::seal(&arguments),
         Command::Unseal(arguments) => seal::unseal(&arguments),
         Command::Exec(arguments) => seal::exec(&arguments),
+        Command::Restart(arguments) => restart::run(&arguments),
+        Command::Disable(arguments) => disable::disable(&arguments),
+        Command::Enable(arguments) => disable::enable(&arguments),
         Command::Agent(arguments) => agent::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Apt(hook) => apt::run(hook),

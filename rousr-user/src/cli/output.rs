@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use serde::Serialize;
 
 use super::names::visible;
@@ -48,6 +48,15 @@ pub(super) fn as_root(error: impl Into<anyhow::Error>) -> anyhow::Error {
         true => error.into(),
         false => error.into().context("run it as root"),
     }
+}
+
+/// Refuses what only root can do.
+pub(super) fn need_root(what: &str) -> anyhow::Result<()> {
+    ensure!(
+        rustix::process::geteuid().is_root(),
+        "only root can {what}; run it with sudo"
+    );
+    Ok(())
 }
 
 /// A reader that went away, as of `| head`, wants no more: no error.

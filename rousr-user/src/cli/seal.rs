@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use clap::Args;
 use rustix::process::{Pid, kill_process};
 use serde::Serialize;
@@ -17,7 +17,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use super::output;
+use super::output::{self, need_root};
 use crate::{
     agent::errand::{self, Step},
     seal::Level,
@@ -69,7 +69,7 @@ pub(super) struct Exec {
 }
 
 pub(super) fn seal(arguments: &Seal) -> anyhow::Result<ExitCode> {
-    need_root()?;
+    need_root("change whether /usr is writable")?;
     let outcome = run(Step::Close(Opener::Administrator { until: None }))?;
     show(&outcome, arguments.json)?;
     Ok(
@@ -81,7 +81,7 @@ pub(super) fn seal(arguments: &Seal) -> anyhow::Result<ExitCode> {
 }
 
 pub(super) fn unseal(arguments: &Unseal) -> anyhow::Result<ExitCode> {
-    need_root()?;
+    need_root("change whether /usr is writable")?;
     let until = arguments.time.map(|time| unix_seconds() + time.as_secs());
     let outcome = run(Step::Open(Opener::Administrator { until }))?;
     show(&outcome, arguments.json)?;
@@ -92,7 +92,7 @@ pub(super) fn unseal(arguments: &Unseal) -> anyhow::Result<ExitCode> {
 }
 
 pub(super) fn exec(arguments: &Exec) -> anyhow::Result<ExitCode> {
-    need_root()?;
+    need_root("change whether /usr is writable")?;
     let this = Process::read(std::process::id()).context("cannot look at this process")?;
     let opener = Opener::Command {
         pid: this.pid,
@@ -228,14 +228,6 @@ fn text(outcome: &Outcome) -> String {
         }
         (Level::MountSealed | Level::Sealed, _) => "/usr is read-only".into(),
     }
-}
-
-fn need_root() -> anyhow::Result<()> {
-    ensure!(
-        rustix::process::geteuid().is_root(),
-        "only root can change whether /usr is writable; run it with sudo"
-    );
-    Ok(())
 }
 
 /// A number with a unit, as in sleep(1).

@@ -80,6 +80,8 @@ pub struct Setting {
     pub mounted: Result<Mounted, String>,
     /// The agent.
     pub agent: Agent,
+    /// Whether the administrator has said `rousr disable`.
+    pub disabled: bool,
     /// Files that apt's hooks need, and are not there.
     pub missing_files: Vec<PathBuf>,
 }
@@ -90,6 +92,7 @@ impl Setting {
         Self {
             mounted: Mounted::read().map_err(|error| error.to_string()),
             agent: Agent::ask(Client::default()),
+            disabled: Places::default().disabled.exists(),
             missing_files: missing_files(),
         }
     }
@@ -112,6 +115,9 @@ impl Setting {
     }
 
     fn judge_hooks(&self) -> Check {
+        if self.disabled {
+            return check("apt's hooks", Verdict::Wrong, "disabled").then("`rousr enable`");
+        }
         if self.missing_files.is_empty() {
             return check("apt's hooks", Verdict::Well, "installed");
         }

@@ -79,6 +79,7 @@ fn well_with(agent: Agent) -> Setting {
             openers: Vec::new(),
         }),
         agent,
+        disabled: false,
         missing_files: Vec::new(),
     }
 }
@@ -242,6 +243,7 @@ fn what_cannot_be_asked_is_unknown() {
     let setting = Setting {
         mounted: Err("no /proc".into()),
         agent: Agent::Unknown("permission denied".into()),
+        disabled: false,
         missing_files: Vec::new(),
     };
     let report = diagnose(&Fake::new("bpf"), &setting);

@@ -38,6 +38,8 @@ pub struct Places {
     pub lock: PathBuf,
     /// Why the volume is writable.
     pub openings: PathBuf,
+    /// There while the administrator has rousr disabled.
+    pub disabled: PathBuf,
     /// dpkg's database.
     pub dpkg: AdminDir,
 }
@@ -49,6 +51,7 @@ impl Default for Places {
             ledger: "/var/lib/rousr/ledger".into(),
             lock: "/run/rousr/lock".into(),
             openings: "/run/rousr/open".into(),
+            disabled: "/var/lib/rousr/disabled".into(),
             dpkg: AdminDir::from_environment(),
         }
     }

@@ -116,6 +116,7 @@ impl World {
         let places = Places {
             fstab: top.join("fstab"),
             ledger: top.join("ledger"),
+            disabled: top.join("disabled"),
             lock: top.join("run/lock"),
             openings: record.clone(),
             dpkg: AdminDir::new(dpkg),
