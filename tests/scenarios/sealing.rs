@@ -16,7 +16,7 @@ mod root {
     fn apt_in_a_hook() -> Background {
         let deb = package::build("1", &[]);
         let apt = Background::start(&format!(
-            "apt-get -y -q -o DPkg::Pre-Invoke::='exec sleep 1000' install {}",
+            "apt-get -y -q -o DPkg::Pre-Invoke::='exec sleep 1000' install {} >/dev/null",
             deb.display()
         ));
         wait(Duration::from_secs(60), "apt is in the hook", || {
@@ -159,6 +159,23 @@ mod root {
         assert_sealed();
         drop(user);
         wait_for_reap();
+    }
+
+    #[test]
+    fn when_the_agent_has_ended() {
+        begin();
+        succeed("systemctl stop rousr");
+        let running = Background::start("rousr exec sleep 1000");
+        wait(Duration::from_secs(10), "/usr is writable", || {
+            shell("pgrep -x sleep").status == 0
+        });
+        succeed("rousr agent --settle");
+        assert_eq!(usr_flags().0, "rw", "somebody has it open");
+        succeed("pkill -KILL -f '^rousr exec'; pkill -x sleep");
+        drop(running);
+        assert_eq!(usr_flags().0, "rw", "nobody was told");
+        succeed("rousr agent --settle");
+        assert_sealed();
     }
 
     #[test]

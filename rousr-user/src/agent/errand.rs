@@ -13,8 +13,8 @@ use super::{
     only_agent, settings,
 };
 use crate::{
-    track::{Untracked, bpf::BpfTracker},
-    transaction::{HostKeeper, Opener, Outcome, Places},
+    track::{Tracker, Untracked, bpf::BpfTracker},
+    transaction::{Error, HostKeeper, Opener, Outcome, Places},
 };
 
 /// How long an agent that is about to run is waited for.
@@ -89,7 +89,7 @@ fn end(
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
         if let Ok(_only) = only_agent(Duration::ZERO) {
-            return end_alone(keeper, opener);
+            return end_alone(keeper, Ending::Of(opener));
         }
         if let Some(outcome) = ask(step, &note)? {
             return Ok(outcome);
@@ -99,11 +99,43 @@ fn end(
     Ok(keeper.close(&mut Untracked::new("no agent"), opener)?)
 }
 
+/// What ends.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    /// What this opener has open.
+    Of(Opener),
+    /// Whatever nobody has open any more.
+    Abandoned,
+}
+
+impl Ending {
+    fn carry_out(self, keeper: &HostKeeper, tracker: &mut impl Tracker) -> Result<Outcome, Error> {
+        match self {
+            Self::Of(opener) => keeper.close(tracker, opener),
+            Self::Abandoned => keeper.end_abandoned(tracker),
+        }
+    }
+}
+
+/// Does what an agent does at its start, after one that has ended: settles and seals unless somebody has
+/// the volume open. `None` where another agent runs, and has done it.
+///
+/// # Errors
+///
+/// As [`HostKeeper::end_abandoned`].
+pub fn settle() -> anyhow::Result<Option<Outcome>> {
+    let keeper = HostKeeper::open(Places::default())?;
+    match only_agent(Duration::ZERO) {
+        Ok(_only) => end_alone(&keeper, Ending::Abandoned).map(Some),
+        Err(_) => Ok(None),
+    }
+}
+
 /// What is left goes when somebody looks again: nobody is told of its end here.
 ///
 /// With the counts that an agent has left where there are some: without them nobody can tell exactly
 /// who has a file open as a path. They go on counting for the next agent.
-fn end_alone(keeper: &HostKeeper, opener: Opener) -> anyhow::Result<Outcome> {
+fn end_alone(keeper: &HostKeeper, ending: Ending) -> anyhow::Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -114,11 +146,11 @@ fn end_alone(keeper: &HostKeeper, opener: Opener) -> anyhow::Result<Outcome> {
             let _entered = runtime.enter();
             allow_many_descriptors();
             match BpfTracker::load(settings(keeper)) {
-                Ok(mut tracker) => keeper.close(&mut tracker, opener),
-                Err(error) => keeper.close(&mut Untracked::new(error.to_string()), opener),
+                Ok(mut tracker) => ending.carry_out(keeper, &mut tracker),
+                Err(error) => ending.carry_out(keeper, &mut Untracked::new(error.to_string())),
             }
         }
-        Err(error) => keeper.close(&mut Untracked::new(format!("{error:#}")), opener),
+        Err(error) => ending.carry_out(keeper, &mut Untracked::new(format!("{error:#}"))),
     };
     Ok(Outcome {
         watched: false,

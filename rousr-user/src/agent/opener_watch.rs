@@ -17,10 +17,11 @@ use crate::{
     transaction::{HostKeeper, Opener, unix_seconds},
 };
 
-/// Where nobody has it open only a frontend's end wakes the agent.
+/// Where nobody has it open nothing is watched: a watch makes each open and close on its file's filesystem
+/// dearer, that of a file elsewhere on it, too (docs/benchmarks.md).
 #[derive(Debug, Default)]
 pub(super) struct OpenerWatch {
-    /// Also while no transaction is open, so that the end of one that just begins is not missed.
+    /// While a transaction is open, and from just before that, so that no end is missed.
     frontends: Option<Closes>,
     commands: Vec<Command>,
     /// In seconds since 1970.
@@ -35,7 +36,7 @@ struct Command {
 }
 
 impl OpenerWatch {
-    /// Follows dpkg's frontends from now on, unless it does already.
+    /// Follows dpkg's frontends from now on, for a transaction that is about to begin.
     pub(super) fn follow_frontends(&mut self, keeper: &HostKeeper) {
         if self.frontends.is_none() {
             match keeper.frontend_closes() {
@@ -47,6 +48,9 @@ impl OpenerWatch {
 
     /// Follows these openers and no others.
     pub(super) fn follow(&mut self, openers: &[Opener]) {
+        if !openers.contains(&Opener::Transaction) {
+            self.frontends = None;
+        }
         self.until = openers.iter().find_map(|opener| match opener {
             Opener::Administrator { until } => *until,
             Opener::Transaction | Opener::Command { .. } => None,

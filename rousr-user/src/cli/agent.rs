@@ -8,7 +8,7 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use super::output;
 use crate::{
-    agent,
+    agent::{self, errand},
     track::bpf::RING_BYTES,
     transaction::{HostKeeper, Places},
 };
@@ -27,6 +27,11 @@ pub(super) struct Arguments {
     #[arg(long)]
     detach_all: bool,
 
+    /// Settle the holds and make /usr read-only unless somebody has it open, and end; rousr.service does it
+    /// when the agent has ended
+    #[arg(long, conflicts_with = "detach_all")]
+    settle: bool,
+
     /// Size of the BPF programs' ring buffer, a power of two of at least 4096; for tests
     #[arg(long, hide = true, value_name = "N", default_value_t = RING_BYTES)]
     ring_bytes: u32,
@@ -44,6 +49,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             false => "nothing was attached",
         };
         output::note(text);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if arguments.settle {
+        if let Some(outcome) = errand::settle()? {
+            output::warn_of(&outcome.warnings);
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let keeper = HostKeeper::open(Places::default())?;
