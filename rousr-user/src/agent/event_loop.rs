@@ -208,23 +208,34 @@ impl<T: Tracker> EventLoop<T> {
         let over = |opener: &Opener| self.keeper.is_over(*opener).unwrap_or(true);
         let gone: Vec<Opener> = match self.keeper.openers() {
             Ok(openers) => openers.into_iter().filter(over).collect(),
-            Err(error) => return self.failed("cannot tell who has /usr open", &error),
+            Err(error) => {
+                self.failed("cannot tell who has /usr open", &error);
+                return self.look_after_openers_later();
+            }
         };
         if gone.is_empty() {
-            return;
+            return self.measure();
         }
         for opener in gone {
             tracing::warn!("{opener} ended without telling so");
         }
-        self.end_abandoned("ended");
+        if matches!(self.end_abandoned("ended"), Reply::Error(_)) {
+            return self.look_after_openers_later();
+        }
         self.list_holds();
         self.measure();
     }
 
-    fn end_abandoned(&mut self, event: &'static str) {
+    /// Who is gone stays gone, and would be told at once and for ever: it is left to the timer.
+    fn look_after_openers_later(&mut self) {
+        self.openers.follow(&[]);
+        self.sealing.set((), true);
+    }
+
+    fn end_abandoned(&mut self, event: &'static str) -> Reply {
         self.step(event, |agent| {
             agent.keeper.end_abandoned(&mut agent.tracker)
-        });
+        })
     }
 
     fn close(&mut self, event: &'static str, opener: Opener) -> Reply {
@@ -242,7 +253,9 @@ impl<T: Tracker> EventLoop<T> {
             Ok(Some(Outcome { level, wanted, .. })) if level >= wanted => {
                 tracing::info!(level = level.as_str(), "nothing is in the way any more");
             }
-            Ok(_) => {}
+            Ok(Some(_)) => {}
+            // Still open: for whom an end failed before, or for somebody who came since.
+            Ok(None) => return self.look_after_openers(),
             // Told when it failed first.
             Err(error) => tracing::debug!("cannot seal yet: {error}"),
         }
