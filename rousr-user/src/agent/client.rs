@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    holders::Scope,
+    holders::{Format, Scope},
     protocol::{Reply, Request, SOCKET, Told},
     status::Status,
     verification::Verification,
@@ -105,9 +105,10 @@ impl<'p> Client<'p> {
         }
     }
 
-    /// Who uses what, as the text of a JSON object, [`Holders`](super::holders::Holders).
-    pub fn holders(self, of: Scope) -> Result<(Told, Vec<u8>), ClientError> {
-        let (reply, mut connection) = exchange(self.socket, Request::Holders { of }, b"")?;
+    /// Who uses what, as text.
+    pub fn holders(self, of: Scope, format: Format) -> Result<(Told, Vec<u8>), ClientError> {
+        let request = Request::Holders { of, format };
+        let (reply, mut connection) = exchange(self.socket, request, b"")?;
         let Reply::Holders(told) = reply else {
             return Err(unexpected(reply));
         };

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io, process, time::Duration};
 use tokio::sync::oneshot;
 
 use super::{
-    holders::{Question, Scope},
+    holders::{Format, Question, Scope},
     metrics::Metrics,
     opener_watch::OpenerWatch,
     protocol::{Reply, Request},
@@ -194,7 +194,7 @@ impl<T: Tracker> EventLoop<T> {
             Request::Close(opener) => self.close("closed", opener),
             Request::Status => return self.status(call.reply),
             Request::Verify => self.verify(),
-            Request::Holders { of } => return self.holders(of, call.reply),
+            Request::Holders { of, format } => return self.holders(of, format, call.reply),
         };
         if call.request != Request::Verify {
             self.list_holds();
@@ -351,7 +351,7 @@ impl<T: Tracker> EventLoop<T> {
 
     /// Answers from a thread of its own: with many processes the passes take longer than a reap
     /// should wait.
-    fn holders(&mut self, scope: Scope, reply: oneshot::Sender<Answer>) {
+    fn holders(&mut self, scope: Scope, format: Format, reply: oneshot::Sender<Answer>) {
         let question = self
             .surveyor()
             .map_err(|error| error.to_string())
@@ -360,7 +360,7 @@ impl<T: Tracker> EventLoop<T> {
             });
         match question {
             Ok(question) => {
-                tokio::task::spawn_blocking(move || send(reply, told(question)));
+                tokio::task::spawn_blocking(move || send(reply, told(question, format)));
             }
             Err(error) => send(reply, Reply::Error(error).into()),
         }
@@ -404,9 +404,9 @@ fn microseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-fn told(question: Question) -> Answer {
+fn told(question: Question, format: Format) -> Answer {
     let told = question.answer().map_err(|error| error.to_string());
-    match told.and_then(|holders| holders.into_text().map_err(|error| error.to_string())) {
+    match told.and_then(|holders| holders.into_text(format).map_err(|error| error.to_string())) {
         Ok((told, text)) => Answer {
             reply: Reply::Holders(told),
             text,

@@ -1,6 +1,7 @@
 //! Who uses what, as `rousr holders` shows it.
 
 mod question;
+mod table;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,7 @@ use crate::track::{
     usage::{How, Usage},
 };
 pub use question::Question;
+use table::Table;
 
 /// Which inodes are asked for.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -25,7 +27,7 @@ pub enum Scope {
 
 /// The processes that use the inodes asked for. In JSON, names are in camelCase; what is not UTF-8
 /// is replaced.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Holders {
     /// Where the volume is mounted.
@@ -41,7 +43,7 @@ pub struct Holders {
 }
 
 /// An inode that is used.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Serialize)]
 pub struct File {
     /// Inode number.
     pub inode: u64,
@@ -49,17 +51,33 @@ pub struct File {
     pub path: Option<String>,
 }
 
+/// How they are told.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// A JSON object.
+    #[default]
+    Json,
+    /// Lines for people.
+    Table,
+}
+
 impl Holders {
-    /// As JSON, and what is to be known of it.
+    /// As text, and what is to be known of it. Megabytes: it is made where the answer is found, and
+    /// passed on unread.
     ///
     /// # Errors
     ///
     /// None but the serializer's.
-    pub fn into_text(self) -> serde_json::Result<(Told, Vec<u8>)> {
-        let text = serde_json::to_vec(&self)?;
+    pub fn into_text(self, format: Format) -> serde_json::Result<(Told, Vec<u8>)> {
+        let text = match format {
+            Format::Json => serde_json::to_vec(&self)?,
+            Format::Table => Table::new(&self).to_string().into_bytes(),
+        };
         let told = Told {
             source: self.source,
             processes: self.processes.len(),
+            warnings: self.warnings,
             length: text.len(),
         };
         Ok((told, text))
@@ -67,7 +85,7 @@ impl Holders {
 }
 
 /// A process, and what it uses.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProcessUses {
     /// Its number.
@@ -81,7 +99,7 @@ pub struct ProcessUses {
     /// The systemd unit.
     pub unit: Option<String>,
     /// The user whose manager runs the unit; absent for the system's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub unit_user: Option<u32>,
     /// The container, by the name or the identifier in its control group's.
     pub container: Option<String>,
@@ -90,7 +108,7 @@ pub struct ProcessUses {
 }
 
 /// One inode that a process uses, and one kind of use.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Use {
     /// Inode number.
@@ -98,18 +116,18 @@ pub struct Use {
     /// The kind.
     pub kind: Kind,
     /// Numbers of the descriptors, where the kind is one of descriptors.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub descriptors: Vec<u32>,
     /// Number of mappings, where the kind is that.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_zero")]
     pub mappings: u32,
     /// Whether any of them can write.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "is_false")]
     pub writable: bool,
 }
 
 /// A kind of use.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Open descriptors.

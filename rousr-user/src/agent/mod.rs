@@ -6,6 +6,7 @@ pub mod errand;
 mod event_loop;
 pub mod holders;
 pub mod metrics;
+pub mod names;
 mod opener_watch;
 pub mod protocol;
 pub mod remedy;

@@ -5,7 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{holders::Scope, status::Status, verification::Verification};
+use super::{
+    holders::{Format, Scope},
+    status::Status,
+    verification::Verification,
+};
 use crate::{
     track::survey::Source,
     transaction::{Opener, Outcome},
@@ -46,6 +50,9 @@ pub enum Request {
     Holders {
         /// Which inodes.
         of: Scope,
+        /// How.
+        #[serde(default, rename = "as")]
+        format: Format,
     },
 }
 
@@ -59,22 +66,24 @@ pub enum Reply {
     Status(Box<Status>),
     /// What is counted and what the kernel knows.
     Verified(Verification),
-    /// Who uses what: a JSON object of its own, [`Holders`](super::holders::Holders), follows the
-    /// line. It can be megabytes, which `rousr holders --json` passes on unread.
+    /// Who uses what: a text, such as [`Holders`](super::holders::Holders) in JSON, follows the line.
+    /// It can be megabytes, which `rousr holders` passes on unread.
     Holders(Told),
     /// The request failed; the text says why and what to do.
     Error(String),
 }
 
 /// What is to be known of a [`Reply::Holders`] without reading it.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Told {
     /// How they were found.
     pub source: Source,
     /// Number of processes.
     pub processes: usize,
-    /// The object's length in bytes.
+    /// What could not be told.
+    pub warnings: Vec<String>,
+    /// The text's length in bytes.
     pub length: usize,
 }
 
@@ -102,17 +111,17 @@ mod tests {
             (r#"{"method":"status"}"#, Request::Status),
             (r#"{"method":"verify"}"#, Request::Verify),
             (
-                r#"{"method":"holders","of":"held"}"#,
-                Request::Holders { of: Scope::Held },
+                r#"{"method":"holders","of":"held","as":"json"}"#,
+                Request::Holders {
+                    of: Scope::Held,
+                    format: Format::Json,
+                },
             ),
             (
-                r#"{"method":"holders","of":"all"}"#,
-                Request::Holders { of: Scope::All },
-            ),
-            (
-                r#"{"method":"holders","of":{"inode":7}}"#,
+                r#"{"method":"holders","of":{"inode":7},"as":"table"}"#,
                 Request::Holders {
                     of: Scope::Inode(7),
+                    format: Format::Table,
                 },
             ),
         ];
@@ -120,6 +129,14 @@ mod tests {
             assert_eq!(serde_json::from_str::<Request>(line).expect(line), request);
             assert_eq!(serde_json::to_string(&request).expect(line), line);
         }
+        let holders = r#"{"method":"holders","of":"all"}"#;
+        assert_eq!(
+            serde_json::from_str::<Request>(holders).expect(holders),
+            Request::Holders {
+                of: Scope::All,
+                format: Format::Json
+            }
+        );
     }
 
     #[test]

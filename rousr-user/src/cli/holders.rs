@@ -10,14 +10,11 @@ use std::{
 use anyhow::{Context as _, ensure};
 use clap::Args;
 
-use super::{
-    holders_table::Table,
-    output::{self, as_root},
-};
+use super::output::{self, as_root};
 use crate::{
     agent::{
         client::{Client, ClientError},
-        holders::{Holders, Question, Scope},
+        holders::{Format, Question, Scope},
         protocol::Told,
     },
     seal::Volume,
@@ -51,14 +48,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         None => Scope::Held,
         Some(path) => Scope::Inode(inode(path, &keeper)?),
     };
-    let (told, json) = ask(&keeper, scope)?;
-    if arguments.json {
-        output::print_raw(&[&json[..], b"\n"].concat())?;
-    } else {
-        let holders: Holders = serde_json::from_slice(&json)?;
-        output::warn_of(&holders.warnings);
-        output::print_raw(Table::new(&holders).to_string().as_bytes())?;
+    let format = match arguments.json {
+        true => Format::Json,
+        false => Format::Table,
+    };
+    let (told, mut text) = ask(&keeper, scope, format)?;
+    match format {
+        Format::Json => text.push(b'\n'),
+        Format::Table => output::warn_of(&told.warnings),
     }
+    output::print_raw(&text)?;
     Ok(match told.processes {
         0 => ExitCode::FAILURE,
         _ => ExitCode::SUCCESS,
@@ -88,9 +87,9 @@ fn inode(path: &Path, keeper: &HostKeeper) -> anyhow::Result<u64> {
     Ok(found.ino())
 }
 
-/// The answer as JSON, by the agent where one runs.
-fn ask(keeper: &HostKeeper, scope: Scope) -> anyhow::Result<(Told, Vec<u8>)> {
-    match Client::default().holders(scope) {
+/// The answer as text, by the agent where one runs.
+fn ask(keeper: &HostKeeper, scope: Scope, format: Format) -> anyhow::Result<(Told, Vec<u8>)> {
+    match Client::default().holders(scope, format) {
         Ok((told, text)) => {
             if told.source == Source::Proc {
                 tell_by_proc("the agent has no BPF programs (`rousr status` says why)");
@@ -99,16 +98,20 @@ fn ask(keeper: &HostKeeper, scope: Scope) -> anyhow::Result<(Told, Vec<u8>)> {
         }
         Err(error @ ClientError::NotRunning) => {
             tell_by_proc(&error.to_string());
-            look_ourselves(keeper, scope)
+            look_ourselves(keeper, scope, format)
         }
         Err(error) => Err(error.into()),
     }
 }
 
-fn look_ourselves(keeper: &HostKeeper, scope: Scope) -> anyhow::Result<(Told, Vec<u8>)> {
+fn look_ourselves(
+    keeper: &HostKeeper,
+    scope: Scope,
+    format: Format,
+) -> anyhow::Result<(Told, Vec<u8>)> {
     let surveyor = Surveyor::new(&keeper.volume().mount_point, None)?;
     let question = Question::new(keeper, surveyor, scope).map_err(as_root)?;
-    Ok(question.answer()?.into_text()?)
+    Ok(question.answer()?.into_text(format)?)
 }
 
 fn tell_by_proc(why: &str) {

@@ -6,8 +6,6 @@ mod blockers;
 mod disable;
 mod doctor;
 mod holders;
-mod holders_table;
-mod names;
 mod output;
 mod restart;
 mod seal;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use anyhow::{Context as _, ensure};
 use serde::Serialize;
 
-use super::names::visible;
+use crate::agent::names::visible;
 
 /// Prints a view, in colours only on a terminal, or one JSON object for programs, laid out for people.
 pub(super) fn show(

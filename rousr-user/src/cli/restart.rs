@@ -14,11 +14,10 @@ use glob::Pattern;
 use serde::Serialize;
 
 use super::{
-    names::visible,
     output::{self, need_root},
     status,
 };
-use crate::agent::remedy::Remedy;
+use crate::agent::{names::visible, remedy::Remedy};
 
 /// Restart what uses replaced files
 ///

@@ -4,14 +4,12 @@ use std::{fmt::Write as _, process::ExitCode};
 
 use clap::Args;
 
-use super::{
-    names::{unit_name, visible},
-    output::{self, as_root},
-};
+use super::output::{self, as_root};
 use crate::{
     agent::{
         blocker::Blocker,
         client::{Client, ClientError},
+        names::{unit_name, visible},
         status::{AgentStatus, HoldStatus, Status},
     },
     seal::Level,

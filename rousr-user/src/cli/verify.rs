@@ -4,9 +4,10 @@ use std::{fmt::Write as _, process::ExitCode};
 
 use clap::Args;
 
-use super::{names::visible, output};
+use super::output;
 use crate::agent::{
     client::Client,
+    names::visible,
     verification::{Compared, Verification},
 };
 

@@ -2,8 +2,8 @@
 
 use std::{collections::HashMap, fmt, rc::Rc};
 
-use super::names::{unit_name, visible};
-use crate::agent::holders::{File, Holders, Kind, ProcessUses, Use};
+use super::{File, Holders, Kind, ProcessUses, Use};
+use crate::agent::names::{unit_name, visible};
 
 /// A line. A thousand processes make tens of thousands, so paths are shared and nothing is formatted
 /// twice.

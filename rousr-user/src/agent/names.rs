@@ -1,7 +1,7 @@
 //! Names that somebody else chose, as a terminal may see them.
 
 /// Keeps a line a line and a terminal as it is, whatever a name holds: any user can name a process.
-pub(super) fn visible(name: &str) -> String {
+pub fn visible(name: &str) -> String {
     name.chars()
         .flat_map(|character| {
             let escaped = character.is_control().then(|| character.escape_default());
@@ -12,7 +12,7 @@ pub(super) fn visible(name: &str) -> String {
 }
 
 /// A systemd unit, and the user whose manager runs it.
-pub(super) fn unit_name(unit: &str, user: Option<u32>) -> String {
+pub fn unit_name(unit: &str, user: Option<u32>) -> String {
     let unit = visible(unit);
     match user {
         Some(user) => format!("{unit} (user {user})"),
