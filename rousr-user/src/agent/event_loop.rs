@@ -60,7 +60,6 @@ impl<T: Tracker> EventLoop<T> {
 
     /// Settles what is on disk and seals, unless somebody has the volume open.
     pub(super) fn start(&mut self) {
-        self.openers.follow_frontends(&self.keeper);
         self.end_abandoned("settled");
         self.list_holds();
         self.measure();
@@ -174,10 +173,7 @@ impl<T: Tracker> EventLoop<T> {
 
     pub(super) fn answer(&mut self, call: Call) {
         let reply = match call.request {
-            Request::Begin => {
-                self.openers.follow_frontends(&self.keeper);
-                self.step("began", |agent| agent.keeper.begin())
-            }
+            Request::Begin => self.step("began", |agent| agent.keeper.begin()),
             Request::Preserve { .. } => {
                 self.step("preserved", |agent| agent.keeper.preserve(&call.stream))
             }
@@ -228,7 +224,7 @@ impl<T: Tracker> EventLoop<T> {
 
     /// Who is gone stays gone, and would be told at once and for ever: it is left to the timer.
     fn look_after_openers_later(&mut self) {
-        self.openers.follow(&[]);
+        self.openers.clear();
         self.sealing.set((), true);
     }
 
@@ -382,7 +378,7 @@ impl<T: Tracker> EventLoop<T> {
             Ok((level, wanted, openers)) => {
                 self.metrics.set_levels(level, wanted);
                 self.sealing.set((), openers.is_empty() && level < wanted);
-                self.openers.follow(&openers);
+                self.openers.follow(&openers, &self.keeper);
             }
             Err(error) => self.failed("cannot tell the level", &error),
         }

@@ -12,17 +12,15 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::{io::unix::AsyncFd, time::sleep};
 
 use crate::{
-    dpkg::frontend::Closes,
+    dpkg::frontend::Release,
     sys::readiness::readable,
     transaction::{HostKeeper, Opener, unix_seconds},
 };
 
-/// Where nobody has it open nothing is watched: a watch makes each open and close on its file's filesystem
-/// dearer, that of a file elsewhere on it, too (docs/benchmarks.md).
+/// Where nobody has it open there is nothing to wait for.
 #[derive(Debug, Default)]
 pub(super) struct OpenerWatch {
-    /// While a transaction is open, and from just before that, so that no end is missed.
-    frontends: Option<Closes>,
+    frontend: Option<Release>,
     commands: Vec<Command>,
     /// In seconds since 1970.
     until: Option<u64>,
@@ -36,21 +34,24 @@ struct Command {
 }
 
 impl OpenerWatch {
-    /// Follows dpkg's frontends from now on, for a transaction that is about to begin.
-    pub(super) fn follow_frontends(&mut self, keeper: &HostKeeper) {
-        if self.frontends.is_none() {
-            match keeper.frontend_closes() {
-                Ok(closes) => self.frontends = Some(closes),
-                Err(error) => tracing::warn!("{error}"),
+    /// Follows these openers and no others.
+    pub(super) fn follow(&mut self, openers: &[Opener], keeper: &HostKeeper) {
+        match openers.contains(&Opener::Transaction) {
+            true => {
+                self.frontend
+                    .get_or_insert_with(|| keeper.frontend_release());
             }
+            false => self.frontend = None,
         }
+        self.follow_others(openers);
     }
 
-    /// Follows these openers and no others.
-    pub(super) fn follow(&mut self, openers: &[Opener]) {
-        if !openers.contains(&Opener::Transaction) {
-            self.frontends = None;
-        }
+    /// Follows nobody.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn follow_others(&mut self, openers: &[Opener]) {
         self.until = openers.iter().find_map(|opener| match opener {
             Opener::Administrator { until } => *until,
             Opener::Transaction | Opener::Command { .. } => None,
@@ -76,18 +77,14 @@ impl OpenerWatch {
     /// Waits until one may be gone.
     pub(super) async fn next(&mut self) {
         let Self {
-            frontends,
+            frontend,
             commands,
             until,
         } = self;
-        let told = tokio::select! {
-            told = closed(frontends) => told,
-            told = ended(commands) => told,
-            () = reached(*until) => Ok(()),
-        };
-        if let Err(error) = told {
-            tracing::error!("not told any more when dpkg's frontend ends: {error}");
-            self.frontends = None;
+        tokio::select! {
+            () = released(frontend) => {}
+            () = ended(commands) => {}
+            () = reached(*until) => {}
         }
     }
 }
@@ -98,25 +95,21 @@ fn watch(pid: u32) -> io::Result<AsyncFd<OwnedFd>> {
     readable(pidfd_open(pid, PidfdFlags::NONBLOCK)?)
 }
 
-async fn closed(frontends: &mut Option<Closes>) -> io::Result<()> {
-    match frontends {
-        Some(closes) => closes.next().await,
+async fn released(frontend: &mut Option<Release>) {
+    match frontend {
+        Some(release) => release.wait().await,
         None => future::pending().await,
     }
 }
 
 /// A process's descriptor becomes readable when it ends (pidfd_open(2)).
-async fn ended(commands: &[Command]) -> io::Result<()> {
+async fn ended(commands: &[Command]) {
     poll_fn(|context| {
         let any = commands.iter().any(|command| match &command.ended {
             Some(ended) => ended.poll_read_ready(context).is_ready(),
             None => true,
         });
-        if any {
-            Poll::Ready(Ok(()))
-        } else {
-            Poll::Pending
-        }
+        if any { Poll::Ready(()) } else { Poll::Pending }
     })
     .await
 }
@@ -151,7 +144,7 @@ mod tests {
             started: 1,
         };
         let mut watch = OpenerWatch::default();
-        watch.follow(&[opener]);
+        watch.follow_others(&[opener]);
         assert!(timeout(NEVER, watch.next()).await.is_err());
         child.kill().expect("killed");
         timeout(SOON, watch.next()).await.expect("told");
@@ -159,9 +152,9 @@ mod tests {
 
         // One that has ended before is told at once, until it is followed no more.
         let mut watch = OpenerWatch::default();
-        watch.follow(&[opener]);
+        watch.follow_others(&[opener]);
         timeout(SOON, watch.next()).await.expect("told");
-        watch.follow(&[]);
+        watch.follow_others(&[]);
         assert!(timeout(NEVER, watch.next()).await.is_err());
     }
 
@@ -169,7 +162,7 @@ mod tests {
     async fn tells_when_the_time_is_over() {
         let mut watch = OpenerWatch::default();
         for (until, told) in [(None, false), (Some(7), true), (Some(u64::MAX / 4), false)] {
-            watch.follow(&[Opener::Administrator { until }]);
+            watch.follow_others(&[Opener::Administrator { until }]);
             let next = timeout(NEVER, watch.next()).await;
             assert_eq!(next.is_ok(), told, "{until:?}");
         }

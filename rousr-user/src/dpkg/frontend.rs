@@ -3,14 +3,13 @@
 use std::{
     fs::File,
     io,
-    os::fd::OwnedFd,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
-use tokio::io::unix::AsyncFd;
+use tokio::time::sleep;
 
-use crate::sys::{readiness::readable, record_lock};
+use crate::sys::record_lock;
 
 /// Whether a frontend is at work. Only asks: taking the lock, for however short a time, could make
 /// a frontend that starts just now give up.
@@ -21,7 +20,7 @@ use crate::sys::{readiness::readable, record_lock};
 ///
 /// Fails where the lock's file cannot be opened or asked about; a missing one is not locked.
 pub fn is_locked(admin_dir: &Path) -> io::Result<bool> {
-    let file = match File::open(lock_file(admin_dir)) {
+    let file = match File::open(admin_dir.join("lock-frontend")) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
@@ -29,53 +28,40 @@ pub fn is_locked(admin_dir: &Path) -> io::Result<bool> {
     record_lock::is_held(&file)
 }
 
-/// Tells when a frontend may have let go of the lock, however it ended: the kernel releases a record
-/// lock when a process closes the file (fcntl(2)), before it tells of the close (`filp_close`,
-/// fs/open.c).
+/// Waits for a frontend to let go of the lock, however it ends.
+///
+/// It asks once a second. An inotify watch would tell at once, but from the first one on the kernel
+/// makes each open and close on that filesystem dearer, for good (`fsnotify_sb_has_watchers`,
+/// include/linux/fsnotify.h); and to wait for the lock itself means to have it for a moment.
 #[derive(Debug)]
-pub struct Closes {
-    inotify: AsyncFd<OwnedFd>,
+pub struct Release {
+    admin_dir: PathBuf,
+    /// Hooks that are called by hand hold no lock.
+    was_locked: bool,
 }
 
-impl Closes {
-    /// Of the lock's file in dpkg's admin directory.
-    ///
-    /// # Errors
-    ///
-    /// Fails where the file is missing, which no transaction can be then, or inotify's limits are
-    /// reached.
-    ///
-    /// # Panics
-    ///
-    /// Panics outside a tokio runtime.
-    pub fn of(admin_dir: &Path) -> io::Result<Self> {
-        let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-        inotify::add_watch(&inotify, lock_file(admin_dir), WatchFlags::CLOSE_WRITE)?;
-        Ok(Self {
-            inotify: readable(inotify)?,
-        })
-    }
-
-    /// Waits for the next one.
-    ///
-    /// # Errors
-    ///
-    /// Fails where inotify cannot be read.
-    pub async fn next(&mut self) -> io::Result<()> {
-        /// Several at once: an event of a watched file has no name.
-        const EVENTS: usize = 64 * size_of::<libc::inotify_event>();
-        loop {
-            let mut guard = self.inotify.readable().await?;
-            let mut events = [0; EVENTS];
-            if let Ok(read) = guard.try_io(|inotify| Ok(rustix::io::read(inotify, &mut events)?)) {
-                return read.map(drop);
-            }
+impl Release {
+    /// Of the lock in dpkg's admin directory.
+    pub fn of(admin_dir: &Path) -> Self {
+        Self {
+            admin_dir: admin_dir.to_owned(),
+            was_locked: false,
         }
     }
-}
 
-fn lock_file(admin_dir: &Path) -> PathBuf {
-    admin_dir.join("lock-frontend")
+    /// Waits until the lock is free that was held at an earlier look; the first one is at once. Can be
+    /// dropped and called again.
+    pub async fn wait(&mut self) {
+        const PAUSE: Duration = Duration::from_secs(1);
+        loop {
+            match is_locked(&self.admin_dir) {
+                Ok(true) => self.was_locked = true,
+                Ok(false) if self.was_locked => return,
+                Ok(false) | Err(_) => {}
+            }
+            sleep(PAUSE).await;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -83,7 +69,6 @@ mod tests {
     use std::{
         io::{BufRead as _, BufReader},
         process::{Child, Command, Stdio},
-        time::Duration,
     };
 
     use super::*;
@@ -108,22 +93,18 @@ mod tests {
     #[tokio::test]
     async fn is_told_when_the_lock_is_free_however_its_holder_ended() {
         let directory = admin_dir();
+        let moment = Duration::from_millis(50);
         for end in [Frontend::end, Frontend::kill] {
+            let mut release = Release::of(directory.path());
+            let early = tokio::time::timeout(moment, release.wait()).await;
+            assert!(early.is_err(), "nobody had it");
             let mut frontend = Frontend::start(directory.path());
-            let mut closes = Closes::of(directory.path()).expect("inotify");
-            let early = tokio::time::timeout(Duration::from_millis(50), closes.next()).await;
-            assert!(early.is_err(), "nothing was closed");
+            let early = tokio::time::timeout(moment, release.wait()).await;
+            assert!(early.is_err(), "somebody has it");
             end(&mut frontend);
-            closes.next().await.expect("told");
-            assert!(!is_locked(directory.path()).expect("a free lock"));
+            let told = tokio::time::timeout(Duration::from_secs(10), release.wait()).await;
+            told.expect("told");
         }
-    }
-
-    #[tokio::test]
-    async fn a_missing_lock_cannot_be_followed() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let error = Closes::of(directory.path()).expect_err("no file");
-        assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 
     fn admin_dir() -> tempfile::TempDir {
@@ -143,7 +124,7 @@ mod tests {
                           $| = 1; print \"locked\\n\"; <STDIN>";
             let mut child = Command::new("perl")
                 .args(["-e", script])
-                .arg(lock_file(admin_dir))
+                .arg(admin_dir.join("lock-frontend"))
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .spawn()

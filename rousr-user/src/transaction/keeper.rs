@@ -182,14 +182,9 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         Ok(openings.map_or_else(Vec::new, |openings| openings.openers().collect()))
     }
 
-    /// Tells when a transaction's frontend may have ended.
-    ///
-    /// # Errors
-    ///
-    /// As [`frontend::Closes::of`].
-    pub fn frontend_closes(&self) -> Result<frontend::Closes, Error> {
-        frontend::Closes::of(self.places.dpkg.path())
-            .map_err(failed("be told of the end of dpkg's frontend"))
+    /// Tells when a transaction's frontend has ended.
+    pub fn frontend_release(&self) -> frontend::Release {
+        frontend::Release::of(self.places.dpkg.path())
     }
 
     /// Mounts of the filesystem in other mount namespaces that are not read-only.
