@@ -11,7 +11,7 @@ use crate::track::{
     usage::{How, Usage},
 };
 pub use question::Question;
-use table::Table;
+use table::table;
 
 /// Which inodes are asked for.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -72,7 +72,7 @@ impl Holders {
     pub fn into_text(self, format: Format) -> serde_json::Result<(Told, Vec<u8>)> {
         let text = match format {
             Format::Json => serde_json::to_vec(&self)?,
-            Format::Table => Table::new(&self).to_string().into_bytes(),
+            Format::Table => table(&self).into_bytes(),
         };
         let told = Told {
             source: self.source,

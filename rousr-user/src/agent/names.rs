@@ -1,14 +1,17 @@
 //! Names that somebody else chose, as a terminal may see them.
 
+use std::borrow::Cow;
+
 /// Keeps a line a line and a terminal as it is, whatever a name holds: any user can name a process.
-pub fn visible(name: &str) -> String {
-    name.chars()
-        .flat_map(|character| {
-            let escaped = character.is_control().then(|| character.escape_default());
-            let plain = escaped.is_none().then_some(character);
-            escaped.into_iter().flatten().chain(plain)
-        })
-        .collect()
+pub fn visible(name: &str) -> Cow<'_, str> {
+    if !name.contains(char::is_control) {
+        return Cow::Borrowed(name);
+    }
+    let escaped = name.chars().map(|character| match character.is_control() {
+        true => character.escape_default().to_string(),
+        false => character.to_string(),
+    });
+    Cow::Owned(escaped.collect())
 }
 
 /// A systemd unit, and the user whose manager runs it.
@@ -16,7 +19,7 @@ pub fn unit_name(unit: &str, user: Option<u32>) -> String {
     let unit = visible(unit);
     match user {
         Some(user) => format!("{unit} (user {user})"),
-        None => unit,
+        None => unit.into_owned(),
     }
 }
 

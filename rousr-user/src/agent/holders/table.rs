@@ -1,103 +1,162 @@
 //! The table of `rousr holders`: a line for each use, the process on its first.
+//!
+//! A thousand processes make tens of thousands of lines: nothing is looked up by hash, formatted twice
+//! or allocated for a line alone.
 
-use std::{collections::HashMap, fmt, rc::Rc};
+use std::{borrow::Cow, ops::Range};
 
 use super::{File, Holders, Kind, ProcessUses, Use};
 use crate::agent::names::{unit_name, visible};
 
-/// A line. A thousand processes make tens of thousands, so paths are shared and nothing is formatted
-/// twice.
-struct Row {
-    /// Cells of the columns PID, COMMAND, UNIT and CONTAINER, on the first line of a process.
-    process: Option<[String; 4]>,
-    way: String,
-    path: Rc<str>,
-}
-
 /// What a container's identifier is cut to, as its engine's own lists do.
 const SHORT_IDENTIFIER: usize = 12;
 
-pub(super) struct Table {
-    rows: Vec<Row>,
+const HEAD: [&str; 4] = ["PID", "COMMAND", "UNIT", "CONTAINER"];
+
+/// The table; empty where nobody uses anything.
+pub(super) fn table(holders: &Holders) -> String {
+    if holders.processes.is_empty() {
+        return String::new();
+    }
+    Table::new(holders).text()
 }
 
-impl Table {
-    pub(super) fn new(holders: &Holders) -> Self {
-        let Holders {
-            processes, files, ..
-        } = holders;
-        if processes.is_empty() {
-            return Self { rows: Vec::new() };
+struct Table<'h> {
+    holders: &'h Holders,
+    /// By inode number, as the files are.
+    paths: Vec<Cow<'h, str>>,
+    /// Of each process, in the columns of [`HEAD`].
+    cells: Vec<[String; 4]>,
+    ways: Ways,
+}
+
+impl<'h> Table<'h> {
+    fn new(holders: &'h Holders) -> Self {
+        let mut ways = Ways::default();
+        for used in holders.processes.iter().flat_map(|process| &process.uses) {
+            ways.push(used);
         }
-        let paths: HashMap<u64, Rc<str>> =
-            files.iter().map(|file| (file.inode, path(file))).collect();
-        let unknown: Rc<str> = Rc::from("");
-        let mut rows = vec![Row {
-            process: Some(["PID", "COMMAND", "UNIT", "CONTAINER"].map(str::to_owned)),
-            way: "USE".to_owned(),
-            path: Rc::from("PATH"),
-        }];
-        for process in processes {
-            let mut cells = Some(cells(process));
-            rows.extend(process.uses.iter().map(|used| Row {
-                process: cells.take(),
-                way: way(used),
-                path: Rc::clone(paths.get(&used.inode).unwrap_or(&unknown)),
-            }));
+        Self {
+            holders,
+            paths: holders.files.iter().map(path).collect(),
+            cells: holders.processes.iter().map(cells).collect(),
+            ways,
         }
-        Self { rows }
+    }
+
+    fn text(&self) -> String {
+        const WAY: &str = "USE";
+        let widths = self.widths();
+        let widest = self.ways.widest.max(WAY.len());
+        let columns = widths[1..].iter().filter(|&&width| width > 0);
+        let indent = " ".repeat(widths[0] + columns.map(|width| 2 + width).sum::<usize>());
+        let gap = " ".repeat(widest + 2);
+        let mut text = String::with_capacity(self.ways.ranges.len() * (indent.len() + 80));
+        let mut line = |process: Option<&[String; 4]>, way: &str, path: &str| {
+            match process {
+                Some(cells) => push_process(&mut text, cells, &widths),
+                None => text.push_str(&indent),
+            }
+            text.push_str("  ");
+            text.push_str(way);
+            text.push_str(&gap[way.len()..]);
+            text.push_str(path);
+            text.push('\n');
+        };
+        line(Some(&HEAD.map(str::to_owned)), WAY, "PATH");
+        let mut ways = self.ways.iter();
+        for (process, cells) in self.holders.processes.iter().zip(&self.cells) {
+            let mut cells = Some(cells);
+            for (used, way) in process.uses.iter().zip(&mut ways) {
+                line(cells.take(), way, self.path(used.inode));
+            }
+        }
+        text
+    }
+
+    fn path(&self, inode: u64) -> &str {
+        let found = self
+            .holders
+            .files
+            .binary_search_by_key(&inode, |file| file.inode);
+        found.map_or("", |index| &self.paths[index])
     }
 
     /// Widths in characters of the process's columns. One without a cell is left out.
     fn widths(&self) -> [usize; 4] {
         std::array::from_fn(|column| {
-            let mut cells = self
-                .rows
-                .iter()
-                .filter_map(|row| Some(&row.process.as_ref()?[column]));
-            let head = cells.next().map_or(0, String::len);
+            let cells = self.cells.iter().map(|cells| &cells[column]);
             match cells.map(|cell| cell.chars().count()).max() {
                 None | Some(0) => 0,
-                Some(widest) => widest.max(head),
+                Some(widest) => widest.max(HEAD[column].len()),
             }
         })
     }
 }
 
-impl fmt::Display for Table {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let widths = self.widths();
-        let widest = self.rows.iter().map(|row| row.way.len()).max().unwrap_or(0);
-        let columns = widths[1..].iter().filter(|&&width| width > 0);
-        let indent = " ".repeat(widths[0] + columns.map(|width| 2 + width).sum::<usize>());
-        let gap = " ".repeat(widest + 2);
-        for Row { process, way, path } in &self.rows {
-            match process {
-                Some(cells) => write_process(f, cells, &widths)?,
-                None => f.write_str(&indent)?,
-            }
-            f.write_str("  ")?;
-            f.write_str(way)?;
-            f.write_str(&gap[way.len()..])?;
-            f.write_str(path)?;
-            f.write_str("\n")?;
-        }
-        Ok(())
+/// How each use is told, one after another.
+#[derive(Default)]
+struct Ways {
+    text: String,
+    ranges: Vec<Range<usize>>,
+    widest: usize,
+}
+
+impl Ways {
+    fn push(&mut self, used: &Use) {
+        let start = self.text.len();
+        push_way(&mut self.text, used);
+        let end = self.text.len();
+        self.widest = self.widest.max(end - start);
+        self.ranges.push(start..end);
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &str> {
+        self.ranges.iter().map(|range| &self.text[range.clone()])
     }
 }
 
-fn write_process(
-    f: &mut fmt::Formatter<'_>,
-    [pid, cells @ ..]: &[String; 4],
-    widths: &[usize; 4],
-) -> fmt::Result {
-    write!(f, "{pid:>width$}", width = widths[0])?;
+fn push_way(text: &mut String, used: &Use) {
+    match used.kind {
+        Kind::Descriptor => push_descriptors(text, &used.descriptors),
+        Kind::PathDescriptor => {
+            push_descriptors(text, &used.descriptors);
+            text.push_str(" (O_PATH)");
+        }
+        Kind::Mapping if used.mappings == 1 => text.push_str("mapping"),
+        Kind::Mapping => {
+            push_number(text, used.mappings);
+            text.push_str(" mappings");
+        }
+        Kind::Executable => text.push_str("executable"),
+        Kind::WorkingDirectory => text.push_str("working directory"),
+        Kind::Root => text.push_str("root"),
+    }
+    if used.writable {
+        text.push_str(", writing");
+    }
+}
+
+fn push_descriptors(text: &mut String, descriptors: &[u32]) {
+    let mut before = "fd ";
+    for &descriptor in descriptors {
+        text.push_str(before);
+        push_number(text, descriptor);
+        before = ",";
+    }
+}
+
+fn push_number(text: &mut String, number: u32) {
+    text.push_str(itoa::Buffer::new().format(number));
+}
+
+fn push_process(text: &mut String, [pid, cells @ ..]: &[String; 4], widths: &[usize; 4]) {
+    text.push_str(&format!("{pid:>width$}", width = widths[0]));
     for (cell, &width) in cells.iter().zip(&widths[1..]) {
         if width > 0 {
-            write!(f, "  {cell:width$}")?;
+            text.push_str(&format!("  {cell:width$}"));
         }
     }
-    Ok(())
 }
 
 fn cells(process: &ProcessUses) -> [String; 4] {
@@ -113,36 +172,15 @@ fn cells(process: &ProcessUses) -> [String; 4] {
     };
     [
         process.pid.to_string(),
-        visible(&process.comm),
+        visible(&process.comm).into_owned(),
         unit,
-        visible(container),
+        visible(container).into_owned(),
     ]
 }
 
-fn way(used: &Use) -> String {
-    let mut way = match used.kind {
-        Kind::Descriptor => format!("fd {}", numbers(&used.descriptors)),
-        Kind::PathDescriptor => format!("fd {} (O_PATH)", numbers(&used.descriptors)),
-        Kind::Mapping if used.mappings == 1 => "mapping".to_owned(),
-        Kind::Mapping => format!("{} mappings", used.mappings),
-        Kind::Executable => "executable".to_owned(),
-        Kind::WorkingDirectory => "working directory".to_owned(),
-        Kind::Root => "root".to_owned(),
-    };
-    if used.writable {
-        way.push_str(", writing");
-    }
-    way
-}
-
-fn numbers(descriptors: &[u32]) -> String {
-    let numbers: Vec<String> = descriptors.iter().map(u32::to_string).collect();
-    numbers.join(",")
-}
-
-fn path(file: &File) -> Rc<str> {
+fn path(file: &File) -> Cow<'_, str> {
     match &file.path {
-        Some(path) => visible(path).into(),
+        Some(path) => visible(path),
         None => format!("inode {}", file.inode).into(),
     }
 }
@@ -180,7 +218,7 @@ mod tests {
             inode,
             path: path.map(str::to_owned),
         };
-        Table::new(&Holders {
+        super::table(&Holders {
             mount_point: "/usr".to_owned(),
             source: Source::Bpf,
             warnings: Vec::new(),
@@ -191,7 +229,6 @@ mod tests {
             ],
             processes,
         })
-        .to_string()
     }
 
     #[test]
