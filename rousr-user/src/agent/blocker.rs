@@ -1,13 +1,13 @@
 //! What keeps the filesystem from going read-only, and what to do about it.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::remedy::Remedy;
 use crate::track::{
-    process::Holder,
-    survey::{Survey, User},
+    process::{Holder, Process},
+    survey::Survey,
     usage::Usage,
 };
 
@@ -61,56 +61,41 @@ impl BlockerKind {
     }
 }
 
-/// Who uses something, and what ends that.
-#[derive(Debug, Default)]
-pub struct Uses {
-    /// Who.
-    pub holders: Vec<Holder>,
-    /// What ends all of these uses.
-    pub remedies: BTreeSet<Remedy>,
-}
-
-/// The uses that have a key, by it.
-pub fn uses<K: Ord>(survey: &Survey, key: impl Fn(&Usage) -> Option<K>) -> BTreeMap<K, Uses> {
-    let mut found: BTreeMap<K, Uses> = BTreeMap::new();
-    for User { process, usages } in &survey.users {
-        let mut by_key: BTreeMap<K, Vec<&Usage>> = BTreeMap::new();
-        for usage in usages {
-            if let Some(key) = key(usage) {
-                by_key.entry(key).or_default().push(usage);
-            }
-        }
-        for (key, usages) in by_key {
-            let Uses { holders, remedies } = found.entry(key).or_default();
-            remedies.insert(Remedy::of(process, &usages));
-            holders.push(Holder::new(process, usages));
-        }
-    }
-    found
+/// Who uses something, and what ends all of these uses, each once.
+pub fn tell(uses: &[(&Process, Vec<&Usage>)]) -> (Vec<Holder>, Vec<Remedy>) {
+    let holders = uses
+        .iter()
+        .map(|(process, usages)| Holder::new(process, usages.iter().copied()));
+    let remedies: BTreeSet<Remedy> = uses
+        .iter()
+        .map(|(process, usages)| Remedy::of(process, usages))
+        .collect();
+    (holders.collect(), remedies.into_iter().collect())
 }
 
 /// The blockers among what is used, files before directories before writers.
 pub fn among(survey: &Survey) -> Vec<Blocker> {
-    let found = uses(survey, |usage| Some((BlockerKind::of(usage)?, usage.inode)));
-    let inodes: HashSet<u64> = found.keys().map(|(_, inode)| *inode).collect();
+    let groups = survey.group(|usage| Some((BlockerKind::of(usage)?, usage.inode)));
+    let inodes: HashSet<u64> = groups.keys().map(|(_, inode)| *inode).collect();
     let paths = survey.paths(&inodes);
-    let path = |inode| Some(paths.get(&inode)?.to_string_lossy().into_owned());
-    let found = found.into_iter();
-    found
-        .map(|((kind, inode), Uses { holders, remedies })| Blocker {
+    let blocker = |((kind, inode), uses): ((BlockerKind, u64), Vec<_>)| {
+        let (holders, remedies) = tell(&uses);
+        let path = paths.get(&inode);
+        Blocker {
             kind,
             inode,
-            path: path(inode),
+            path: path.map(|path| path.to_string_lossy().into_owned()),
             holders,
-            remedies: remedies.into_iter().collect(),
-        })
-        .collect()
+            remedies,
+        }
+    };
+    groups.into_iter().map(blocker).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::track::{process::Process, usage::How};
+    use crate::track::{survey::User, usage::How};
 
     fn user(pid: u32, usages: &[(u64, u64, bool, bool)]) -> User {
         User {

@@ -60,7 +60,9 @@ impl<T: Tracker> EventLoop<T> {
 
     /// Settles what is on disk and seals, unless somebody has the volume open.
     pub(super) fn start(&mut self) {
-        self.end_abandoned("settled");
+        self.step("settled", |agent| {
+            agent.keeper.end_abandoned(&mut agent.tracker)
+        });
         self.list_holds();
         self.measure();
     }
@@ -177,7 +179,7 @@ impl<T: Tracker> EventLoop<T> {
             Request::Preserve { .. } => {
                 self.step("preserved", |agent| agent.keeper.preserve(&call.stream))
             }
-            Request::Finish => {
+            Request::Finish | Request::Close(Opener::Transaction) => {
                 let reply = self.close("finished", Opener::Transaction);
                 if matches!(reply, Reply::Done(_)) {
                     self.metrics.transactions.inc();
@@ -201,9 +203,8 @@ impl<T: Tracker> EventLoop<T> {
 
     /// One for whom the volume is writable may be gone.
     pub(super) fn look_after_openers(&mut self) {
-        let over = |opener: &Opener| self.keeper.is_over(*opener).unwrap_or(true);
-        let gone: Vec<Opener> = match self.keeper.openers() {
-            Ok(openers) => openers.into_iter().filter(over).collect(),
+        let gone = match self.keeper.abandoned() {
+            Ok(gone) => gone,
             Err(error) => {
                 self.failed("cannot tell who has /usr open", &error);
                 return self.look_after_openers_later();
@@ -214,9 +215,9 @@ impl<T: Tracker> EventLoop<T> {
         }
         for opener in gone {
             tracing::warn!("{opener} ended without telling so");
-        }
-        if matches!(self.end_abandoned("ended"), Reply::Error(_)) {
-            return self.look_after_openers_later();
+            if matches!(self.close("ended", opener), Reply::Error(_)) {
+                return self.look_after_openers_later();
+            }
         }
         self.list_holds();
         self.measure();
@@ -224,14 +225,8 @@ impl<T: Tracker> EventLoop<T> {
 
     /// Who is gone stays gone, and would be told at once and for ever: it is left to the timer.
     fn look_after_openers_later(&mut self) {
-        self.openers.clear();
+        self.openers = OpenerWatch::default();
         self.sealing.set((), true);
-    }
-
-    fn end_abandoned(&mut self, event: &'static str) -> Reply {
-        self.step(event, |agent| {
-            agent.keeper.end_abandoned(&mut agent.tracker)
-        })
     }
 
     fn close(&mut self, event: &'static str, opener: Opener) -> Reply {
@@ -298,9 +293,10 @@ impl<T: Tracker> EventLoop<T> {
         let counts = |inode| self.tracker.holders(inode);
         match Status::collect(&self.keeper, Some(agent), counts) {
             Ok(mut status) => {
-                status.add_elsewhere(self.keeper.writable_elsewhere());
+                let seal = self.keeper.seal().clone();
                 let surveyor = self.surveyor();
                 tokio::task::spawn_blocking(move || {
+                    status.add_elsewhere(seal.writable_elsewhere());
                     status.add(surveyor.and_then(Surveyor::survey));
                     send(reply, Reply::Status(Box::new(status)).into());
                 });
@@ -378,7 +374,7 @@ impl<T: Tracker> EventLoop<T> {
             Ok((level, wanted, openers)) => {
                 self.metrics.set_levels(level, wanted);
                 self.sealing.set((), openers.is_empty() && level < wanted);
-                self.openers.follow(&openers, &self.keeper);
+                self.openers.follow(&openers, self.keeper.admin_dir());
             }
             Err(error) => self.failed("cannot tell the level", &error),
         }

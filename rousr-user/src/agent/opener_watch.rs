@@ -2,19 +2,18 @@
 
 use std::{
     future::{self, poll_fn},
-    io,
     os::fd::OwnedFd,
+    path::Path,
     task::Poll,
     time::Duration,
 };
 
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::{io::unix::AsyncFd, time::sleep};
 
 use crate::{
     dpkg::frontend::Release,
-    sys::readiness::readable,
-    transaction::{HostKeeper, Opener, unix_seconds},
+    sys::{clock::unix_seconds, process::end_of, readiness::readable},
+    transaction::Opener,
 };
 
 /// Where nobody has it open there is nothing to wait for.
@@ -34,24 +33,14 @@ struct Command {
 }
 
 impl OpenerWatch {
-    /// Follows these openers and no others.
-    pub(super) fn follow(&mut self, openers: &[Opener], keeper: &HostKeeper) {
+    /// Follows these openers and no others. dpkg's database is in `admin_dir`.
+    pub(super) fn follow(&mut self, openers: &[Opener], admin_dir: &Path) {
         match openers.contains(&Opener::Transaction) {
             true => {
-                self.frontend
-                    .get_or_insert_with(|| keeper.frontend_release());
+                self.frontend.get_or_insert_with(|| Release::of(admin_dir));
             }
             false => self.frontend = None,
         }
-        self.follow_others(openers);
-    }
-
-    /// Follows nobody.
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
-    }
-
-    fn follow_others(&mut self, openers: &[Opener]) {
         self.until = openers.iter().find_map(|opener| match opener {
             Opener::Administrator { until } => *until,
             Opener::Transaction | Opener::Command { .. } => None,
@@ -66,7 +55,8 @@ impl OpenerWatch {
         self.commands.retain(|command| pids.contains(&command.pid));
         for pid in pids {
             if !self.commands.iter().any(|command| command.pid == pid) {
-                let ended = watch(pid)
+                let ended = end_of(pid)
+                    .and_then(readable)
                     .inspect_err(|error| tracing::debug!(pid, %error, "ended already"))
                     .ok();
                 self.commands.push(Command { pid, ended });
@@ -89,12 +79,6 @@ impl OpenerWatch {
     }
 }
 
-fn watch(pid: u32) -> io::Result<AsyncFd<OwnedFd>> {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    let pid = pid.ok_or(io::ErrorKind::InvalidInput)?;
-    readable(pidfd_open(pid, PidfdFlags::NONBLOCK)?)
-}
-
 async fn released(frontend: &mut Option<Release>) {
     match frontend {
         Some(release) => release.wait().await,
@@ -102,7 +86,6 @@ async fn released(frontend: &mut Option<Release>) {
     }
 }
 
-/// A process's descriptor becomes readable when it ends (pidfd_open(2)).
 async fn ended(commands: &[Command]) {
     poll_fn(|context| {
         let any = commands.iter().any(|command| match &command.ended {
@@ -143,8 +126,9 @@ mod tests {
             pid: child.id(),
             started: 1,
         };
+        let nowhere = Path::new("/nowhere");
         let mut watch = OpenerWatch::default();
-        watch.follow_others(&[opener]);
+        watch.follow(&[opener], nowhere);
         assert!(timeout(NEVER, watch.next()).await.is_err());
         child.kill().expect("killed");
         timeout(SOON, watch.next()).await.expect("told");
@@ -152,9 +136,9 @@ mod tests {
 
         // One that has ended before is told at once, until it is followed no more.
         let mut watch = OpenerWatch::default();
-        watch.follow_others(&[opener]);
+        watch.follow(&[opener], nowhere);
         timeout(SOON, watch.next()).await.expect("told");
-        watch.follow_others(&[]);
+        watch.follow(&[], nowhere);
         assert!(timeout(NEVER, watch.next()).await.is_err());
     }
 
@@ -162,7 +146,7 @@ mod tests {
     async fn tells_when_the_time_is_over() {
         let mut watch = OpenerWatch::default();
         for (until, told) in [(None, false), (Some(7), true), (Some(u64::MAX / 4), false)] {
-            watch.follow_others(&[Opener::Administrator { until }]);
+            watch.follow(&[Opener::Administrator { until }], Path::new("/nowhere"));
             let next = timeout(NEVER, watch.next()).await;
             assert_eq!(next.is_ok(), told, "{until:?}");
         }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::track::{
-    process::{Process, Unit},
+    process::{Process, Unit, user_of_manager},
     usage::{How, Usage},
 };
 
@@ -56,11 +56,8 @@ pub enum Remedy {
     Reboot,
 }
 
-/// systemd's scope of PID 1, and of nothing else.
-const INIT: &str = "init.scope";
-
 /// Whoever talks over the bus does not survive its restart; a login manager's sessions do not either.
-const NEVER_RESTARTED: [&str; 8] = [
+const NEVER_RESTARTED: [&str; 12] = [
     "dbus.service",
     "dbus-broker.service",
     "systemd-logind.service",
@@ -68,7 +65,11 @@ const NEVER_RESTARTED: [&str; 8] = [
     "gdm.service",
     "gdm3.service",
     "lightdm.service",
+    "lxdm.service",
+    "nodm.service",
     "sddm.service",
+    "wdm.service",
+    "xdm.service",
 ];
 
 impl Remedy {
@@ -93,7 +94,7 @@ impl Remedy {
                 false => Self::LogOut { session },
             };
         }
-        if let Some(user) = user_of_manager(name) {
+        if let Some(user) = user_of_manager(name.as_bytes()) {
             return match process.comm.as_str() {
                 "systemd" => Self::Reexecute { user: Some(user) },
                 _ => Self::LogOutUser { user },
@@ -102,7 +103,7 @@ impl Remedy {
         if user.is_none() && NEVER_RESTARTED.contains(&name.as_str()) {
             return Self::Reboot;
         }
-        if name == INIT || !name.ends_with(".service") {
+        if !name.ends_with(".service") {
             return Self::End { pid };
         }
         Self::Restart {
@@ -171,12 +172,6 @@ impl fmt::Display for Remedy {
 fn session(unit: &str) -> Option<String> {
     let session = unit.strip_prefix("session-")?.strip_suffix(".scope")?;
     Some(session.to_owned())
-}
-
-/// The user in `user@N.service`.
-fn user_of_manager(unit: &str) -> Option<u32> {
-    let user = unit.strip_prefix("user@")?.strip_suffix(".service")?;
-    user.parse().ok()
 }
 
 #[cfg(test)]

@@ -8,12 +8,12 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    blocker::{self, Blocker, Uses},
+    blocker::{self, Blocker},
     remedy::Remedy,
 };
 use crate::{
     hold::{Hold, ledger::Entries},
-    seal::Level,
+    seal::{self, Level},
     sys::namespace::Foreign,
     track::{
         Health,
@@ -152,13 +152,17 @@ impl Status {
         of_holds.chain(of_blockers).cloned().collect()
     }
 
+    /// Whether anything keeps the filesystem from the level wanted, shown by a process or not.
+    pub fn is_blocked(&self) -> bool {
+        let is_to_be_sealed = self.openings.is_empty() && self.level < self.wanted;
+        !self.blockers.is_empty() || is_to_be_sealed
+    }
+
     /// Bytes of all holds.
     pub fn bytes(&self) -> u64 {
         self.holds.iter().map(|hold| hold.bytes).sum()
     }
-}
 
-impl Status {
     /// Looks at all but the processes. `count` is the tracker's number of holders of an inode.
     ///
     /// # Errors
@@ -178,8 +182,9 @@ impl Status {
         let holds: Vec<HoldStatus> = (listing.holds.iter())
             .map(|hold| HoldStatus::new(hold, &entries, count(hold.inode)))
             .collect();
-        let lonely = listing.holds.iter().filter(|hold| hold.stat.links == 1);
-        let unwatched = lonely.filter(|hold| count(hold.inode).is_none()).count();
+        let unwatched = (listing.holds.iter().zip(&holds))
+            .filter(|(hold, told)| hold.stat.links == 1 && told.count.is_none())
+            .count();
         let unwatched = (is_exact && unwatched > 0 && openings.is_none()).then(|| {
             format!(
                 "{unwatched} holds are not watched, and go at the next transaction only; \
@@ -205,9 +210,9 @@ impl Status {
     }
 
     /// Adds the mounts elsewhere.
-    pub fn add_elsewhere(&mut self, found: Result<Vec<Foreign>, Error>) {
+    pub fn add_elsewhere(&mut self, found: Result<Vec<Foreign>, seal::Error>) {
         match found {
-            Ok(found) => self.elsewhere = found.iter().map(Elsewhere::from).collect(),
+            Ok(found) => self.elsewhere = found.iter().map(Elsewhere::look_at).collect(),
             Err(error) => self.warnings.push(error.to_string()),
         }
     }
@@ -228,32 +233,30 @@ impl Status {
             ));
         }
         let inodes: HashSet<u64> = self.holds.iter().map(|hold| hold.inode).collect();
-        let mut uses = blocker::uses(&survey, |usage| {
-            inodes.contains(&usage.inode).then_some(usage.inode)
-        });
+        let uses = survey.group(|usage| inodes.contains(&usage.inode).then_some(usage.inode));
         for hold in &mut self.holds {
-            let Uses { holders, remedies } = uses.remove(&hold.inode).unwrap_or_default();
-            hold.holders = holders;
-            hold.remedies = remedies.into_iter().collect();
+            if let Some(uses) = uses.get(&hold.inode) {
+                (hold.holders, hold.remedies) = blocker::tell(uses);
+            }
         }
         self.blockers = blocker::among(&survey);
     }
 }
 
-impl From<&Foreign> for Elsewhere {
-    fn from(foreign: &Foreign) -> Self {
+impl Elsewhere {
+    /// With what /proc tells of the process, which may have ended.
+    fn look_at(foreign: &Foreign) -> Self {
         let process = Process::read(foreign.pid).ok();
-        let unit = process.as_ref().and_then(|process| process.unit.clone());
-        let (unit, unit_user) = match unit {
-            Some(unit) => (Some(unit.name), unit.user),
-            None => (None, None),
+        let (comm, unit) = match process {
+            Some(process) => (process.comm, process.unit),
+            None => (String::new(), None),
         };
         Self {
             mount_point: foreign.mount.mount_point.to_string_lossy().into_owned(),
             pid: foreign.pid,
-            comm: process.map_or_else(String::new, |process| process.comm),
-            unit,
-            unit_user,
+            comm,
+            unit_user: unit.as_ref().and_then(|unit| unit.user),
+            unit: unit.map(|unit| unit.name),
         }
     }
 }

@@ -58,16 +58,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         output::warn_of(&status.warnings);
     }
     output::show(arguments.json, &blockers, || view(&status))?;
-    Ok(match blocked(&status) {
+    Ok(match status.is_blocked() {
         false => ExitCode::SUCCESS,
         true => ExitCode::FAILURE,
     })
-}
-
-/// Whether anything is in the way, shown by a process or not.
-fn blocked(status: &Status) -> bool {
-    let is_to_be_sealed = status.openings.is_empty() && status.level < status.wanted;
-    !status.blockers.is_empty() || is_to_be_sealed
 }
 
 fn view(status: &Status) -> String {
@@ -76,7 +70,7 @@ fn view(status: &Status) -> String {
     } = status;
     let mut text = format!("{mount_point} is {level}\n");
     // Writing into a string does not fail.
-    let _ = match (status.blockers.is_empty(), blocked(status)) {
+    let _ = match (status.blockers.is_empty(), status.is_blocked()) {
         (false, _) => write_blockers(&mut text, &status.blockers),
         (true, false) => writeln!(text, "nothing blocks"),
         (true, true) => writeln!(
@@ -133,7 +127,7 @@ mod tests {
             }],
         };
         let status = status(Level::MountSealed, vec![blocker]);
-        assert!(blocked(&status));
+        assert!(status.is_blocked());
         assert_eq!(
             view(&status),
             "\
@@ -161,7 +155,7 @@ mod tests {
                 openings,
                 ..status(level, Vec::new())
             };
-            assert_eq!(blocked(&status), blocks);
+            assert_eq!(status.is_blocked(), blocks);
             assert!(view(&status).contains(text), "{}", view(&status));
         }
     }

@@ -21,8 +21,9 @@ use super::output::{self, need_root};
 use crate::{
     agent::errand::{self, Step},
     seal::Level,
+    sys::clock::unix_seconds,
     track::process::Process,
-    transaction::{Opener, Outcome, unix_seconds},
+    transaction::{Opener, Outcome},
 };
 
 /// Make /usr read-only again after `rousr unseal`

@@ -40,7 +40,7 @@ pub(super) fn ask() -> anyhow::Result<Status> {
 fn look_ourselves() -> anyhow::Result<Status> {
     let keeper = HostKeeper::open(Places::default())?;
     let mut status = Status::collect(&keeper, None, |_| None).map_err(as_root)?;
-    status.add_elsewhere(keeper.writable_elsewhere());
+    status.add_elsewhere(keeper.seal().writable_elsewhere());
     status.add(Surveyor::new(&keeper.volume().mount_point, None).and_then(Surveyor::survey));
     Ok(status)
 }

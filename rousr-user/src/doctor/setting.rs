@@ -188,8 +188,9 @@ impl Mounted {
 
 /// One that has died has no business to keep it writable.
 fn openers_alive(keeper: &HostKeeper) -> Result<Vec<Opener>, crate::transaction::Error> {
+    let abandoned = keeper.abandoned()?;
     let mut openers = keeper.openers()?;
-    openers.retain(|opener| !keeper.is_over(*opener).unwrap_or(false));
+    openers.retain(|opener| !abandoned.contains(opener));
     Ok(openers)
 }
 

@@ -13,6 +13,7 @@ pub mod links;
 pub mod mount;
 pub mod mountinfo;
 pub mod namespace;
+pub mod process;
 pub mod readiness;
 pub mod record_lock;
 pub mod security;

@@ -5,7 +5,9 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, openat, statx};
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, StatVfsMountFlags, StatxFlags, openat, statvfs, statx,
+};
 use rustix::mount::{
     FsPickFlags, OpenTreeFlags, fsconfig_reconfigure, fsconfig_set_flag, fspick, open_tree,
 };
@@ -147,6 +149,15 @@ fn find<T>(mount: &OwnedFd, of: impl Fn(&[mountinfo::Mount], u64) -> Option<T>) 
 fn pick(mount: &OwnedFd) -> io::Result<OwnedFd> {
     let flags = FsPickFlags::FSPICK_EMPTY_PATH | FsPickFlags::FSPICK_CLOEXEC;
     Ok(fspick(mount, c"", flags)?)
+}
+
+/// Whether a write below `path` fails, by the mount's flag or the superblock's (statvfs(3)).
+///
+/// # Errors
+///
+/// Fails where nothing is there.
+pub fn is_read_only(path: &Path) -> io::Result<bool> {
+    Ok(statvfs(path)?.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 /// The mounts of the calling thread's mount namespace, as the kernel writes them.

@@ -214,7 +214,8 @@ fn is_no_slice(name: &[u8]) -> bool {
     dot.is_some_and(|dot| dot > 0 && KINDS.contains(&&name[dot + 1..]))
 }
 
-fn user_of_manager(name: &[u8]) -> Option<u32> {
+/// The user whose manager this unit is: `user@N.service`.
+pub fn user_of_manager(name: &[u8]) -> Option<u32> {
     let user = name.strip_prefix(b"user@")?.strip_suffix(b".service")?;
     str::from_utf8(user).ok()?.parse().ok()
 }

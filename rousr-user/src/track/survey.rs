@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     bpf::Visits,
     maps,
-    process::{Holder, Process, has_ended},
+    process::{Process, has_ended},
     procfs,
     usage::Usage,
 };
@@ -154,20 +154,24 @@ impl Survey {
         })
     }
 
-    /// Who uses which of the inodes.
-    pub fn holders(&self, inodes: &HashSet<u64>) -> HashMap<u64, Vec<Holder>> {
-        let mut holders: HashMap<u64, Vec<Holder>> = HashMap::new();
+    /// The uses that have a key, by it: each process with its uses, in the order of their numbers.
+    pub fn group<K: Ord>(
+        &self,
+        key: impl Fn(&Usage) -> Option<K>,
+    ) -> BTreeMap<K, Vec<(&Process, Vec<&Usage>)>> {
+        let mut groups: BTreeMap<K, Vec<(&Process, Vec<&Usage>)>> = BTreeMap::new();
         for User { process, usages } in &self.users {
-            let mut of_inode: BTreeMap<u64, Vec<&Usage>> = BTreeMap::new();
-            for usage in usages.iter().filter(|usage| inodes.contains(&usage.inode)) {
-                of_inode.entry(usage.inode).or_default().push(usage);
+            let mut by_key: BTreeMap<K, Vec<&Usage>> = BTreeMap::new();
+            for usage in usages {
+                if let Some(key) = key(usage) {
+                    by_key.entry(key).or_default().push(usage);
+                }
             }
-            for (inode, usages) in of_inode {
-                let holder = Holder::new(process, usages);
-                holders.entry(inode).or_default().push(holder);
+            for (key, usages) in by_key {
+                groups.entry(key).or_default().push((process, usages));
             }
         }
-        holders
+        groups
     }
 
     /// A path of each of the inodes, as the kernel shows it for one that uses it: a file without a
@@ -206,13 +210,14 @@ mod tests {
         let survey = Survey::of_proc(metadata.dev()).unwrap();
 
         let inodes = HashSet::from([metadata.ino(), u64::MAX]);
-        let holders = survey.holders(&inodes);
-        assert_eq!(holders.len(), 1);
-        let [holder] = &holders[&metadata.ino()][..] else {
-            panic!("{holders:?}");
+        let groups = survey.group(|usage| inodes.contains(&usage.inode).then_some(usage.inode));
+        assert_eq!(groups.len(), 1);
+        let [(process, usages)] = &groups[&metadata.ino()][..] else {
+            panic!("{groups:?}");
         };
-        assert_eq!(holder.pid, std::process::id());
-        assert_eq!(holder.uses, [format!("fd {}", file.as_raw_fd())]);
+        assert_eq!(process.pid, std::process::id());
+        let ways: Vec<String> = usages.iter().map(|usage| usage.how.to_string()).collect();
+        assert_eq!(ways, [format!("fd {}", file.as_raw_fd())]);
         assert_eq!(
             survey.paths(&inodes),
             HashMap::from([(metadata.ino(), path)])

@@ -37,10 +37,9 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     ///
     /// # Errors
     ///
-    /// As `end`. Of an opener of which it cannot be told it is assumed that it is gone: sealed too early
-    /// is told at once, and open for ever is not.
+    /// As `end`.
     pub fn end_abandoned(&self, tracker: &mut impl Tracker) -> Result<Outcome, Error> {
-        self.end(tracker, |opener| self.is_over(opener).unwrap_or(true))
+        self.end(tracker, |opener| self.is_over(opener))
     }
 
     /// Drops the openings that are over. With the last one the holds go that keep nothing, the others
@@ -71,11 +70,8 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             Settled::default()
         });
         tracker.rest();
-        if let Err(error) = self.seal_as_wanted(wanted) {
+        if let Err(error) = self.seal_as_wanted(wanted, &mut warnings) {
             warnings.push(error.to_string());
-        }
-        if wanted > Level::Open {
-            self.seal_elsewhere(&mut warnings);
         }
         Ok(Outcome {
             kept: settled.kept.len() as u64,
@@ -98,12 +94,19 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             return Ok(None);
         }
         let wanted = self.wanted()?;
-        self.seal_as_wanted(wanted)?;
-        // What is left was told when it was met first.
-        if wanted > Level::Open {
-            self.seal_elsewhere(&mut Vec::new());
-        }
+        // What is left elsewhere was told when it was met first.
+        self.seal_as_wanted(wanted, &mut Vec::new())?;
         self.outcome(wanted).map(Some)
+    }
+
+    /// Here, and elsewhere even where it fails here.
+    fn seal_as_wanted(&self, wanted: Level, warnings: &mut Vec<String>) -> Result<(), Error> {
+        if wanted > Level::Open {
+            let sealed = self.seal.seal();
+            self.seal_elsewhere(warnings);
+            sealed?;
+        }
+        Ok(Openings::remove(&self.places.openings)?)
     }
 
     fn seal_elsewhere(&self, warnings: &mut Vec<String>) {
@@ -121,13 +124,6 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
                 ));
             }
         }
-    }
-
-    fn seal_as_wanted(&self, wanted: Level) -> Result<(), Error> {
-        if wanted > Level::Open {
-            self.seal.seal()?;
-        }
-        Ok(Openings::remove(&self.places.openings)?)
     }
 
     fn settle(

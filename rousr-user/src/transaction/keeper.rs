@@ -7,16 +7,16 @@ use std::{
     time::Duration,
 };
 
-use super::{Opener, Opening, Openings, OpeningsError, Outcome, openings::unix_seconds};
+use super::{Opener, Opening, Openings, OpeningsError, Outcome};
 use crate::{
     dpkg::{admin_dir::AdminDir, frontend},
     hold::{self, Ledger, Listing, Lock, Store, ledger, lock},
     seal::{self, Level, Seal, Volume},
     sys::{
+        clock::unix_seconds,
         lease::{HostLeases, Leases},
         links::{HostLinks, Links},
         mount::{HostMounts, Mounts, read_mountinfo},
-        namespace::Foreign,
     },
     track::process::is_running,
 };
@@ -182,18 +182,28 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         Ok(openings.map_or_else(Vec::new, |openings| openings.openers().collect()))
     }
 
-    /// Tells when a transaction's frontend has ended.
-    pub fn frontend_release(&self) -> frontend::Release {
-        frontend::Release::of(self.places.dpkg.path())
-    }
-
-    /// Mounts of the filesystem in other mount namespaces that are not read-only.
+    /// Its openers that are gone and did not tell their end.
+    ///
+    /// Of one of which it cannot be told it is assumed: sealed too early is told at once, and open for
+    /// ever is not.
     ///
     /// # Errors
     ///
-    /// Fails where /proc cannot be listed.
-    pub fn writable_elsewhere(&self) -> Result<Vec<Foreign>, Error> {
-        Ok(self.seal.writable_elsewhere()?)
+    /// As [`openings`](Self::openings).
+    pub fn abandoned(&self) -> Result<Vec<Opener>, Error> {
+        let mut openers = self.openers()?;
+        openers.retain(|&opener| self.is_over(opener));
+        Ok(openers)
+    }
+
+    /// dpkg's database.
+    pub fn admin_dir(&self) -> &Path {
+        self.places.dpkg.path()
+    }
+
+    /// The two read-only levels.
+    pub fn seal(&self) -> &Seal<M> {
+        &self.seal
     }
 
     /// The holds there are.
@@ -262,21 +272,12 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         self.open_for(Opener::Transaction)
     }
 
-    /// Whether an opener did not tell its end and is gone all the same. Hooks that are called by hand
-    /// hold no frontend's lock.
-    ///
-    /// # Errors
-    ///
-    /// Fails where the frontend's lock cannot be looked at.
-    pub fn is_over(&self, opener: Opener) -> Result<bool, Error> {
+    /// Hooks that are called by hand hold no frontend's lock.
+    pub(super) fn is_over(&self, opener: Opener) -> bool {
         match opener {
-            Opener::Transaction => frontend::is_locked(self.places.dpkg.path())
-                .map(|is_locked| !is_locked)
-                .map_err(failed("look at dpkg's frontend lock")),
-            Opener::Administrator { until } => {
-                Ok(until.is_some_and(|until| until <= unix_seconds()))
-            }
-            Opener::Command { pid, started } => Ok(!is_running(pid, started)),
+            Opener::Transaction => !frontend::is_locked(self.admin_dir()).unwrap_or(false),
+            Opener::Administrator { until } => until.is_some_and(|until| until <= unix_seconds()),
+            Opener::Command { pid, started } => !is_running(pid, started),
         }
     }
 

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::seal::Level;
 
 pub use keeper::{Error, HostKeeper, Keeper, Places};
-pub use openings::{Opener, Opening, Openings, OpeningsError, unix_seconds};
+pub use openings::{Opener, Opening, Openings, OpeningsError};
 pub use reap::{Reaped, Reaping};
 
 /// What a step led to.

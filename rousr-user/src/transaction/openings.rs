@@ -4,12 +4,11 @@
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use serde::{Deserialize, Serialize};
 
-use crate::seal::Level;
+use crate::{seal::Level, sys::clock::unix_seconds};
 
 /// The reasons, and the level to return to with the last one. Without any the volume is to be
 /// sealed, and could not be yet.
@@ -157,13 +156,6 @@ impl Openings {
             _ => Ok(()),
         }
     }
-}
-
-/// The wall clock, in seconds since 1970.
-pub fn unix_seconds() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }
 
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpeningsError {

@@ -1,0 +1,30 @@
+//! Other processes: the end of one, and signals to one.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+pub use rustix::process::Signal;
+use rustix::process::{Pid, PidfdFlags, kill_process, pidfd_open};
+
+/// A descriptor that becomes readable when the process ends (pidfd_open(2)).
+///
+/// # Errors
+///
+/// ESRCH: it has ended, and its parent knows.
+pub fn end_of(pid: u32) -> io::Result<OwnedFd> {
+    Ok(pidfd_open(number(pid)?, PidfdFlags::NONBLOCK)?)
+}
+
+/// Sends a signal.
+///
+/// # Errors
+///
+/// ESRCH: it has ended. EPERM: not by this process.
+pub fn send(pid: u32, signal: Signal) -> io::Result<()> {
+    Ok(kill_process(number(pid)?, signal)?)
+}
+
+fn number(pid: u32) -> io::Result<Pid> {
+    let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    number.ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
