@@ -25,6 +25,29 @@ mod root {
         apt
     }
 
+    /// Ends with the test: a command that has /usr writable, and does not end.
+    fn command_that_stays() -> Background {
+        let running = Background::start("rousr exec sleep 1000");
+        wait(Duration::from_secs(10), "the command runs", || {
+            shell("pgrep -x sleep").status == 0
+        });
+        assert_eq!(usr_flags().0, "rw");
+        running
+    }
+
+    /// Ends with the test: a process in a directory.
+    fn process_in(folder: &str) -> Background {
+        let inside = Background::start(&format!("env -C {folder} sleep 1000"));
+        wait(Duration::from_secs(5), "the directory is in use", || {
+            shell(&format!("readlink /proc/*/cwd | grep -qx {folder}")).status == 0
+        });
+        inside
+    }
+
+    fn assert_mount_sealed() {
+        assert_eq!(usr_flags(), ("ro".to_owned(), "rw".to_owned()));
+    }
+
     fn kill_apt() {
         succeed("pkill -KILL -x apt-get; pkill -x sleep");
     }
@@ -61,21 +84,13 @@ mod root {
         let deb = package::build("1", &[]);
         package::install(&deb);
         // An upgrade that drops the directory of somebody: nothing of it is held.
-        let inside = Background::start(&format!("env -C {} sleep 1000", package::FOLDER));
-        wait(Duration::from_secs(5), "the directory is in use", || {
-            shell(&format!(
-                "readlink /proc/*/cwd | grep -qx {}",
-                package::FOLDER
-            ))
-            .status
-                == 0
-        });
+        let inside = process_in(package::FOLDER);
         succeed("rousr apt pre-invoke");
         succeed(&format!("rmdir {}", package::FOLDER));
         succeed("rousr apt post-invoke");
-        assert_eq!(usr_flags(), ("ro".to_owned(), "rw".to_owned()));
+        assert_mount_sealed();
         thread::sleep(Duration::from_secs(3));
-        assert_eq!(usr_flags(), ("ro".to_owned(), "rw".to_owned()));
+        assert_mount_sealed();
 
         let told = shell("rousr blockers");
         assert_eq!(told.status, 1, "{}", told.output);
@@ -165,10 +180,7 @@ mod root {
     fn when_the_agent_has_ended() {
         begin();
         succeed("systemctl stop rousr");
-        let running = Background::start("rousr exec sleep 1000");
-        wait(Duration::from_secs(10), "/usr is writable", || {
-            shell("pgrep -x sleep").status == 0
-        });
+        let running = command_that_stays();
         succeed("rousr agent --settle");
         assert_eq!(usr_flags().0, "rw", "somebody has it open");
         succeed("pkill -KILL -f '^rousr exec'; pkill -x sleep");
@@ -182,11 +194,7 @@ mod root {
     fn when_what_ran_a_command_is_killed() {
         begin();
         for signal in ["TERM", "KILL"] {
-            let running = Background::start("rousr exec sleep 1000");
-            wait(Duration::from_secs(10), "/usr is writable", || {
-                shell("pgrep -x sleep").status == 0
-            });
-            assert_eq!(usr_flags().0, "rw");
+            let running = command_that_stays();
             succeed(&format!("pkill -{signal} -f '^rousr exec'"));
             wait(SOON, "/usr is sealed", is_sealed);
             shell("pkill -x sleep");
@@ -204,14 +212,11 @@ mod root {
         let write = format!("nsenter -t {} -m touch /usr/share/rousr-writer", pid.trim());
         succeed(&write);
         // The superblock has to stay writable.
-        let inside = Background::start(&format!("env -C {gone} sleep 1000"));
-        wait(Duration::from_secs(5), "the directory is in use", || {
-            shell(&format!("readlink /proc/*/cwd | grep -qx {gone}")).status == 0
-        });
+        let inside = process_in(gone);
         succeed(&format!("rmdir {gone}"));
         let sealed = shell("rousr seal");
         assert_eq!(sealed.status, 1, "{}", sealed.output);
-        assert_eq!(usr_flags(), ("ro".to_owned(), "rw".to_owned()));
+        assert_mount_sealed();
         let refused = shell(&write);
         assert!(
             refused.output.contains("Read-only file system"),

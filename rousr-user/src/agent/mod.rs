@@ -2,6 +2,7 @@
 
 pub mod blocker;
 pub mod client;
+pub mod command;
 pub mod errand;
 mod event_loop;
 pub mod holders;
@@ -10,9 +11,11 @@ pub mod names;
 mod opener_watch;
 pub mod protocol;
 pub mod remedy;
+pub mod restart;
 mod retry;
 mod server;
 pub mod status;
+pub mod switch;
 pub mod verification;
 
 use std::{path::Path, time::Duration};

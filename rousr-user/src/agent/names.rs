@@ -23,6 +23,12 @@ pub fn unit_name(unit: &str, user: Option<u32>) -> String {
     }
 }
 
+/// A process, its number, its systemd unit and the user whose manager runs that.
+pub fn process_name(comm: &str, pid: u32, unit: Option<&str>, user: Option<u32>) -> String {
+    let unit = unit.map_or_else(|| "no unit".to_owned(), |unit| unit_name(unit, user));
+    format!("{} (pid {pid}, {unit})", visible(comm))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,17 +3,23 @@
 //! The agent does the work; where it does not run or fails, the same steps run here. Whatever goes
 //! wrong is a warning, with one exception: where /usr stays read-only, apt must not start dpkg.
 
-use std::{env, process::ExitCode};
+use std::{env, path::Path, process::ExitCode};
 
 use clap::Subcommand;
-use rustix::fs::{StatVfsMountFlags, statvfs};
 
-use super::output::{self, note, warn};
+use super::{
+    opening::state,
+    output::{self, note, warn},
+};
 use crate::{
-    agent::errand::{self, Step},
+    agent::{
+        errand::{self, Step},
+        switch,
+    },
     dpkg::environment::{Environment, OptOut},
     seal::Level,
-    transaction::{Outcome, Places},
+    sys::mount::is_read_only,
+    transaction::Outcome,
 };
 
 /// One of apt's hooks.
@@ -33,7 +39,7 @@ pub(super) fn run(hook: Hook) -> anyhow::Result<ExitCode> {
         note_opt_out(hook, opt_out);
         return Ok(ExitCode::SUCCESS);
     }
-    if Places::default().disabled.exists() {
+    if switch::is_disabled() {
         if matches!(hook, Hook::PreInvoke) {
             note(
                 "disabled: /usr and what is replaced there are left alone; `rousr enable` undoes it",
@@ -62,7 +68,8 @@ fn step(hook: Hook, environment: &Environment) -> anyhow::Result<Outcome> {
 /// A failed hook stops apt only where dpkg would meet a read-only /usr.
 fn forgive(hook: Hook, error: &anyhow::Error) -> ExitCode {
     match hook {
-        Hook::PreInvoke if is_read_only() => {
+        // Where it cannot be told, dpkg will find out.
+        Hook::PreInvoke if is_read_only(Path::new("/usr")).unwrap_or(false) => {
             note(&format!(
                 "/usr cannot be made writable, so dpkg is not started: {error:#}"
             ));
@@ -76,11 +83,6 @@ fn forgive(hook: Hook, error: &anyhow::Error) -> ExitCode {
         )),
     }
     ExitCode::SUCCESS
-}
-
-/// Whether a write to /usr fails, by mount or superblock. Where it cannot be told, dpkg will find out.
-fn is_read_only() -> bool {
-    statvfs("/usr").is_ok_and(|usr| usr.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 fn note_opt_out(hook: Hook, opt_out: OptOut) {
@@ -106,32 +108,19 @@ fn tell(hook: Hook, outcome: &Outcome) {
 
 /// What is to be known after an upgrade; nothing where nothing is to be read-only.
 fn farewell(outcome: &Outcome) -> Option<String> {
-    let Outcome {
-        level,
-        wanted,
-        kept,
-        watched,
-        ..
-    } = outcome;
-    if *wanted == Level::Open {
+    if outcome.wanted == Level::Open {
         return None;
     }
     if let Some(opener) = outcome.open_for.first() {
         return Some(format!("/usr stays writable for {opener}"));
     }
-    let state = match level {
-        Level::Open => "/usr is still writable: `rousr blockers` names what is in the way",
-        level if level >= wanted => "/usr is read-only again",
-        _ => {
-            "/usr is read-only again, its filesystem will be once nothing blocks that: see `rousr blockers`"
-        }
-    };
-    let in_use = match kept {
+    let state = state(outcome);
+    let in_use = match outcome.kept {
         0 => return Some(state.to_owned()),
         1 => "1 replaced file is still in use and goes".to_owned(),
         kept => format!("{kept} replaced files are still in use and go"),
     };
-    let when = match (watched, kept) {
+    let when = match (outcome.watched, outcome.kept) {
         (true, 1) => "with its last user",
         (true, _) => "with their last users",
         (false, _) => "at the next upgrade, or once the agent runs: `systemctl start rousr`",

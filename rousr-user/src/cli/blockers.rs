@@ -58,10 +58,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         output::warn_of(&status.warnings);
     }
     output::show(arguments.json, &blockers, || view(&status))?;
-    Ok(match status.is_blocked() {
-        false => ExitCode::SUCCESS,
-        true => ExitCode::FAILURE,
-    })
+    Ok(output::exit(!status.is_blocked()))
 }
 
 fn view(status: &Status) -> String {

@@ -29,11 +29,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     let report = diagnose(&HostProbes::new(&volume), &setting);
     output::show(arguments.json, &report, || View(&report).to_string())?;
-    Ok(if report.well {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(output::exit(report.well))
 }
 
 struct View<'r>(&'r Report);

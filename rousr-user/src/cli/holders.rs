@@ -58,10 +58,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Format::Table => output::warn_of(&told.warnings),
     }
     output::print_raw(&text)?;
-    Ok(match told.processes {
-        0 => ExitCode::FAILURE,
-        _ => ExitCode::SUCCESS,
-    })
+    Ok(output::exit(told.processes > 0))
 }
 
 /// The inode that is meant by `path`, which can be a hold's number.

@@ -5,11 +5,14 @@ mod apt;
 mod blockers;
 mod disable;
 mod doctor;
+mod exec;
 mod holders;
+mod opening;
 mod output;
 mod restart;
 mod seal;
 mod status;
+mod unseal;
 mod verify;
 
 use std::process::ExitCode;
@@ -41,9 +44,9 @@ enum Command {
     Blockers(blockers::Arguments),
     /// Show which processes use what is held, a file, or anything of /usr
     Holders(holders::Arguments),
-    Seal(seal::Seal),
-    Unseal(seal::Unseal),
-    Exec(seal::Exec),
+    Seal(seal::Arguments),
+    Unseal(unseal::Arguments),
+    Exec(exec::Arguments),
     Restart(restart::Arguments),
     Disable(disable::Disable),
     Enable(disable::Enable),
@@ -61,9 +64,9 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Blockers(arguments) => blockers::run(&arguments),
         Command::Holders(arguments) => holders::run(&arguments),
-        Command::Seal(arguments) => seal::seal(&arguments),
-        Command::Unseal(arguments) => seal::unseal(&arguments),
-        Command::Exec(arguments) => seal::exec(&arguments),
+        Command::Seal(arguments) => seal::run(&arguments),
+        Command::Unseal(arguments) => unseal::run(&arguments),
+        Command::Exec(arguments) => exec::run(&arguments),
         Command::Restart(arguments) => restart::run(&arguments),
         Command::Disable(arguments) => disable::disable(&arguments),
         Command::Enable(arguments) => disable::enable(&arguments),

@@ -1,6 +1,9 @@
 //! What commands print.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use anyhow::{Context as _, ensure};
 use serde::Serialize;
@@ -22,6 +25,14 @@ pub(super) fn show(
 /// Prints what is to be read by programs, as it is.
 pub(super) fn print_raw(bytes: &[u8]) -> anyhow::Result<()> {
     write(io::stdout().lock(), bytes)
+}
+
+/// The exit status of a command that tells whether something is as it should be.
+pub(super) fn exit(well: bool) -> ExitCode {
+    match well {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
 }
 
 /// Says something on standard error. Whether anybody reads that is no reason to stop: a hook has work

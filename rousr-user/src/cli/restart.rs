@@ -1,23 +1,23 @@
 //! `rousr restart`.
 
 use std::{
-    collections::BTreeSet,
-    fmt, fs,
+    fmt,
     io::{self, BufRead as _, IsTerminal as _, Write as _},
     path::Path,
-    process::{Command, ExitCode},
+    process::ExitCode,
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use clap::Args;
-use glob::Pattern;
-use serde::Serialize;
 
 use super::{
     output::{self, need_root},
     status,
 };
-use crate::agent::{names::visible, remedy::Remedy};
+use crate::agent::{
+    names::visible,
+    restart::{NEVER, Plan, Step, never},
+};
 
 /// Restart what uses replaced files
 ///
@@ -43,18 +43,6 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// Units to leave alone besides [`ALWAYS`]: one pattern a line, `#` begins a comment.
-const NEVER: &str = "/etc/rousr/never-restart";
-
-/// A restart of these ends sessions, or what somebody types.
-const ALWAYS: [&str; 5] = [
-    "getty@*.service",
-    "serial-getty@*.service",
-    "console-getty.service",
-    "user@*.service",
-    "*dm.service",
-];
-
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     need_root("restart units")?;
     ensure!(
@@ -64,139 +52,50 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let never = never(Path::new(NEVER))?;
     let mut plan = Plan::new(status::ask()?.remedies(), &never);
     if !arguments.json {
-        output::show(false, &plan, || plan.to_string())?;
+        output::show(false, &plan, || View(&plan).to_string())?;
     }
     let goes_on = !arguments.dry_run
         && !plan.restarts.is_empty()
         && (arguments.yes || is_wanted(plan.restarts.len())?);
     if goes_on {
-        plan.carry_out(arguments.json);
+        plan.carry_out(|step| {
+            if !arguments.json {
+                output::note(&step.command);
+            }
+        });
+        tell_failed(&plan.restarts);
     }
     if arguments.json {
         output::show(true, &plan, String::new)?;
     }
-    Ok(match plan.is_done() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
-    })
+    Ok(output::exit(plan.is_done()))
 }
 
-/// What is done, in this order, and what is left to people.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Plan {
-    restarts: Vec<Step>,
-    by_hand: Vec<Remedy>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Step {
-    remedy: Remedy,
-    command: String,
-    /// Null where it was not tried.
-    succeeded: Option<bool>,
-}
-
-impl Plan {
-    fn new(remedies: BTreeSet<Remedy>, never: &[Pattern]) -> Self {
-        let mut plan = Self {
-            restarts: Vec::new(),
-            by_hand: Vec::new(),
-        };
-        for remedy in remedies {
-            match is_automatic(&remedy, never) {
-                true => plan.restarts.push(Step {
-                    command: remedy.to_string(),
-                    remedy,
-                    succeeded: None,
-                }),
-                false => plan.by_hand.push(remedy),
-            }
-        }
-        plan
-    }
-
-    fn carry_out(&mut self, silently: bool) {
-        for step in &mut self.restarts {
-            if !silently {
-                output::note(&step.command);
-            }
-            let succeeded = match &step.remedy.command()[..] {
-                [program, arguments @ ..] => Command::new(program)
-                    .args(arguments)
-                    .status()
-                    .is_ok_and(|status| status.success()),
-                [] => false,
-            };
-            if !succeeded {
-                output::note(&format!("`{}` failed; see the journal", step.command));
-            }
-            step.succeeded = Some(succeeded);
-        }
-    }
-
-    fn is_done(&self) -> bool {
-        self.by_hand.is_empty()
-            && self
-                .restarts
-                .iter()
-                .all(|step| step.succeeded == Some(true))
+fn tell_failed(steps: &[Step]) {
+    for step in steps.iter().filter(|step| step.succeeded == Some(false)) {
+        output::note(&format!("`{}` failed; see the journal", step.command));
     }
 }
 
-impl fmt::Display for Plan {
+struct View<'p>(&'p Plan);
+
+impl fmt::Display for View<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.restarts.is_empty() && self.by_hand.is_empty() {
+        let Plan { restarts, by_hand } = self.0;
+        if restarts.is_empty() && by_hand.is_empty() {
             return writeln!(f, "nothing uses replaced files");
         }
-        for step in &self.restarts {
+        for step in restarts {
             writeln!(f, "{}", step.command)?;
         }
-        if !self.by_hand.is_empty() {
+        if !by_hand.is_empty() {
             writeln!(f, "left to you:")?;
         }
-        for remedy in &self.by_hand {
+        for remedy in by_hand {
             writeln!(f, "  {}", visible(&remedy.to_string()))?;
         }
         Ok(())
     }
-}
-
-/// Whether it takes nothing from anybody.
-fn is_automatic(remedy: &Remedy, never: &[Pattern]) -> bool {
-    match remedy {
-        Remedy::Reexecute { .. } => true,
-        Remedy::Restart { unit, .. } => !never.iter().any(|pattern| pattern.matches(unit)),
-        _ => false,
-    }
-}
-
-fn never(file: &Path) -> anyhow::Result<Vec<Pattern>> {
-    let text = match fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
-    };
-    let mut patterns: Vec<Pattern> = ALWAYS
-        .iter()
-        .map(|pattern| Pattern::new(pattern).context("a pattern of ours"))
-        .collect::<Result<_, _>>()?;
-    for (number, line) in text.lines().enumerate() {
-        let pattern = line.split('#').next().unwrap_or_default().trim();
-        if pattern.is_empty() {
-            continue;
-        }
-        match Pattern::new(pattern) {
-            Ok(pattern) => patterns.push(pattern),
-            Err(error) => bail!(
-                "{}:{}: {pattern:?} is no pattern: {error}; nothing was restarted",
-                file.display(),
-                number + 1
-            ),
-        }
-    }
-    Ok(patterns)
 }
 
 fn is_wanted(count: usize) -> anyhow::Result<bool> {
@@ -216,61 +115,21 @@ fn is_wanted(count: usize) -> anyhow::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
-
-    fn restart(unit: &str, user: Option<u32>) -> Remedy {
-        Remedy::Restart {
-            unit: unit.to_owned(),
-            user,
-        }
-    }
-
-    fn patterns(text: &str) -> anyhow::Result<Vec<Pattern>> {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("never-restart");
-        fs::write(&file, text).expect("written");
-        never(&file)
-    }
+    use crate::agent::remedy::Remedy;
 
     #[test]
-    fn units_are_restarted_and_people_are_not() {
-        let never = patterns("# ours\nmy-*.service  # and this\n\n").expect("patterns");
-        let remedies = BTreeSet::from([
-            Remedy::Reexecute { user: None },
-            Remedy::Reboot,
-            Remedy::End { pid: 7 },
-            restart("ssh.service", None),
-            restart("app.service", Some(1000)),
-            restart("getty@tty1.service", None),
-            restart("sddm.service", None),
-            restart("my-database.service", None),
-        ]);
-        let plan = Plan::new(remedies, &never);
-        let commands: Vec<&str> = plan.restarts.iter().map(|step| &*step.command).collect();
+    fn what_is_done_stands_before_what_is_left() {
+        let view = |remedies: &[Remedy]| {
+            let remedies: BTreeSet<Remedy> = remedies.iter().cloned().collect();
+            View(&Plan::new(remedies, &[])).to_string()
+        };
+        assert_eq!(view(&[]), "nothing uses replaced files\n");
         assert_eq!(
-            commands,
-            [
-                "systemctl daemon-reexec",
-                "systemctl --user -M 1000@ restart app.service",
-                "systemctl restart ssh.service",
-            ]
+            view(&[Remedy::End { pid: 7 }, Remedy::Reexecute { user: None }]),
+            "systemctl daemon-reexec\nleft to you:\n  kill 7\n"
         );
-        assert_eq!(plan.by_hand.len(), 5);
-        assert!(!plan.is_done());
-        let text = plan.to_string();
-        assert!(text.contains("left to you:\n"), "{text}");
-    }
-
-    #[test]
-    fn nothing_to_do_is_done() {
-        let plan = Plan::new(BTreeSet::new(), &[]);
-        assert!(plan.is_done());
-        assert_eq!(plan.to_string(), "nothing uses replaced files\n");
-    }
-
-    #[test]
-    fn a_bad_pattern_is_told_with_its_line() {
-        let error = patterns("a.service\nb[.service\n").expect_err("a bad pattern");
-        assert!(error.to_string().contains("never-restart:2: "), "{error}");
     }
 }

@@ -9,8 +9,8 @@ use crate::{
     agent::{
         blocker::Blocker,
         client::{Client, ClientError},
-        names::{unit_name, visible},
-        status::{AgentStatus, HoldStatus, Status},
+        names::{process_name, visible},
+        status::{AgentStatus, Elsewhere, HoldStatus, Status},
     },
     seal::Level,
     track::{process::Holder, survey::Surveyor},
@@ -184,36 +184,30 @@ pub(super) fn write_elsewhere(text: &mut String, status: &Status) -> std::fmt::R
     }
     writeln!(text, "\nwritable in other mount namespaces:")?;
     for mount in &status.elsewhere {
-        let unit = mount.unit.as_deref();
-        let unit = unit.map_or_else(
-            || "no unit".to_owned(),
-            |unit| unit_name(unit, mount.unit_user),
-        );
-        writeln!(
-            text,
-            "  {} of {} (pid {}, {unit})",
-            visible(&mount.mount_point),
-            visible(&mount.comm),
-            mount.pid
-        )?;
+        let Elsewhere {
+            mount_point,
+            pid,
+            comm,
+            unit,
+            unit_user,
+        } = mount;
+        let process = process_name(comm, *pid, unit.as_deref(), *unit_user);
+        writeln!(text, "  {} of {process}", visible(mount_point))?;
     }
     Ok(())
 }
 
 fn write_holders(text: &mut String, holders: &[Holder]) -> std::fmt::Result {
     for holder in holders {
-        let unit = holder.unit.as_deref();
-        let unit = unit.map_or_else(
-            || "no unit".to_owned(),
-            |unit| unit_name(unit, holder.unit_user),
-        );
-        writeln!(
-            text,
-            "      {} (pid {}, {unit}): {}",
-            visible(&holder.comm),
-            holder.pid,
-            holder.uses.join(", ")
-        )?;
+        let Holder {
+            pid,
+            comm,
+            unit,
+            unit_user,
+            uses,
+        } = holder;
+        let process = process_name(comm, *pid, unit.as_deref(), *unit_user);
+        writeln!(text, "      {process}: {}", uses.join(", "))?;
     }
     Ok(())
 }

@@ -28,10 +28,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let verification = Client::default().verify()?;
     output::show(arguments.json, &verification, || text(&verification))?;
-    Ok(match verification.differences.is_empty() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
-    })
+    Ok(output::exit(verification.differences.is_empty()))
 }
 
 fn text(verification: &Verification) -> String {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::choice::Choice;
 use crate::agent::client::{Client, ClientError};
 use crate::agent::status::AgentStatus;
+use crate::agent::switch::is_disabled;
 use crate::seal::{Level, fstab};
 use crate::transaction::{HostKeeper, Opener, Places};
 
@@ -92,7 +93,7 @@ impl Setting {
         Self {
             mounted: Mounted::read().map_err(|error| error.to_string()),
             agent: Agent::ask(Client::default()),
-            disabled: Places::default().disabled.exists(),
+            disabled: is_disabled(),
             missing_files: missing_files(),
         }
     }

@@ -1,0 +1,146 @@
+//! Several that have the volume open, and the seal when the last one is done.
+
+use super::*;
+
+#[test]
+fn it_is_sealed_once_nothing_is_in_the_way() {
+    type Blocker = fn(&mut crate::seal::fake::Model) -> &mut u32;
+    let blockers: [Blocker; 2] = [|model| &mut model.orphans, |model| &mut model.writers];
+    for blocker in blockers {
+        let world = World::sealed();
+        let mut tracker = Counted::default();
+        world.keeper.begin().expect("begins");
+        *blocker(&mut world.mounts.0.borrow_mut()) = 1;
+        // Mount-sealed, or not at all: the tests above tell which.
+        let _ = world.keeper.finish(&mut tracker);
+        let early = world.keeper.seal_again();
+        assert!(!matches!(early, Ok(Some(ref outcome)) if outcome.level == Level::Sealed));
+        assert_ne!(world.level(), Level::Sealed);
+
+        *blocker(&mut world.mounts.0.borrow_mut()) = 0;
+        let outcome = world.keeper.seal_again().expect("seals");
+        let level = outcome.map(|outcome| (outcome.level, outcome.wanted));
+        assert_eq!(level, Some((Level::Sealed, Level::Sealed)));
+        assert!(!world.record.exists());
+    }
+}
+
+#[test]
+fn it_stays_open_until_the_last_opener_is_done() {
+    let command = Opener::Command {
+        pid: std::process::id(),
+        started: 0,
+    };
+    let unsealed = Opener::Administrator { until: None };
+    let world = World::sealed();
+    let mut tracker = Counted::default();
+    for opener in [Opener::Transaction, unsealed, command] {
+        let opened = world.keeper.open_and_preserve(opener).expect("opens");
+        assert_eq!((opened.level, opened.wanted), (Level::Open, Level::Sealed));
+    }
+    for (opener, left) in [
+        (command, vec![Opener::Transaction, unsealed]),
+        (Opener::Transaction, vec![unsealed]),
+        (Opener::Administrator { until: Some(7) }, vec![]),
+    ] {
+        let closed = world.keeper.close(&mut tracker, opener).expect("closes");
+        let level = if left.is_empty() {
+            Level::Sealed
+        } else {
+            Level::Open
+        };
+        assert_eq!((closed.level, closed.open_for), (level, left));
+    }
+    assert!(!world.record.exists());
+}
+
+#[test]
+fn openers_that_are_gone_are_ended_and_no_others() {
+    let this = crate::track::process::Process::read(std::process::id()).expect("/proc");
+    let alive = Opener::Command {
+        pid: this.pid,
+        started: this.started,
+    };
+    let long = Opener::Administrator {
+        until: Some(u64::MAX),
+    };
+    let gone = [
+        // Nobody holds the lock, which is not there.
+        Opener::Transaction,
+        Opener::Administrator { until: Some(1) },
+        Opener::Command {
+            pid: this.pid,
+            started: this.started + 1,
+        },
+    ];
+    for gone in gone {
+        let world = World::sealed();
+        let mut tracker = Counted::default();
+        world.keeper.open_for(alive).expect("opens");
+        world.keeper.open_for(gone).expect("opens");
+        let left = world.keeper.end_abandoned(&mut tracker).expect("looks");
+        assert_eq!((left.level, left.open_for), (Level::Open, vec![alive]));
+        world.keeper.close(&mut tracker, alive).expect("closes");
+        assert_eq!(world.level(), Level::Sealed);
+    }
+    let world = World::sealed();
+    world.keeper.open_for(long).expect("opens");
+    let left = world.keeper.end_abandoned(&mut Counted::default());
+    assert_eq!(left.expect("looks").open_for, [long]);
+}
+
+#[test]
+fn an_opener_that_gets_nothing_takes_nothing_from_the_others() {
+    let world = World::sealed();
+    world.keeper.begin().expect("begins");
+    // Made read-only by somebody else meanwhile, and now it cannot be made writable.
+    world.mounts.0.borrow_mut().state.superblock_read_only = true;
+    world
+        .mounts
+        .0
+        .borrow_mut()
+        .refused
+        .insert(Call::ClearSuperblockReadOnly, libc::EROFS);
+    let unsealed = Opener::Administrator { until: None };
+    world.keeper.open_for(unsealed).expect_err("refused");
+    assert_eq!(
+        world.keeper.openers().expect("openers"),
+        [Opener::Transaction]
+    );
+}
+
+#[test]
+fn copies_of_the_mount_elsewhere_are_sealed_and_others_are_not() {
+    let world = World::sealed();
+    let mounts = crate::sys::mountinfo::parse(b"7 1 0:1 / /usr rw - ext4 /dev/fake rw");
+    let foreign = |whole| Foreign {
+        pid: 7,
+        mount: mounts[0].clone(),
+        whole,
+    };
+    world.keeper.begin().expect("begins");
+    world.mounts.0.borrow_mut().foreign = vec![foreign(true), foreign(false)];
+    let outcome = world.keeper.finish(&mut Counted::default());
+    assert!(outcome.expect("finishes").warnings.is_empty());
+    assert_eq!(world.mounts.0.borrow().foreign, [foreign(false)]);
+
+    // One that has a writer is told.
+    world.keeper.begin().expect("begins");
+    world.mounts.0.borrow_mut().foreign = vec![foreign(true)];
+    let refused = (Call::SealForeign, libc::EBUSY);
+    world.mounts.0.borrow_mut().refused.extend([refused]);
+    let outcome = world.keeper.finish(&mut Counted::default());
+    let told = outcome.expect("finishes").warnings.concat();
+    assert!(told.contains("process 7 can still write to /usr"), "{told}");
+}
+
+#[test]
+fn what_is_wanted_open_is_not_sealed_later() {
+    let world = World::new("LABEL=usr /usr ext4 defaults 0 2\n", MountState::default());
+    let outcome = world
+        .keeper
+        .seal_again()
+        .expect("looks")
+        .expect("no transaction");
+    assert_eq!(outcome.level, Level::Open);
+}
