@@ -1,22 +1,13 @@
 //! What the agent does with each event. Every step is short and runs to its end.
 
-use std::{collections::BTreeMap, io, process, time::Duration};
+mod answers;
 
-use tokio::sync::oneshot;
+use std::{collections::BTreeMap, time::Duration};
 
-use super::{
-    holders::{Format, Question, Scope},
-    metrics::Metrics,
-    opener_watch::OpenerWatch,
-    protocol::{Reply, Request},
-    retry::Retry,
-    server::{Answer, Call},
-    status::{AgentStatus, Status},
-    verification::Verification,
-};
+use super::{metrics::Metrics, opener_watch::OpenerWatch, protocol::Reply, retry::Retry};
 use crate::{
     seal::Level,
-    track::{News, Tracker, survey::Surveyor},
+    track::{News, Tracker},
     transaction::{Error, HostKeeper, Opener, Outcome, Reaping},
 };
 
@@ -173,34 +164,6 @@ impl<T: Tracker> EventLoop<T> {
         }
     }
 
-    pub(super) fn answer(&mut self, call: Call) {
-        let reply = match call.request {
-            Request::Begin => self.step("began", |agent| agent.keeper.begin()),
-            Request::Preserve { .. } => {
-                self.step("preserved", |agent| agent.keeper.preserve(&call.stream))
-            }
-            Request::Finish | Request::Close(Opener::Transaction) => {
-                let reply = self.close("finished", Opener::Transaction);
-                if matches!(reply, Reply::Done(_)) {
-                    self.metrics.transactions.inc();
-                }
-                reply
-            }
-            Request::Open(opener) => {
-                self.step("opened", |agent| agent.keeper.open_and_preserve(opener))
-            }
-            Request::Close(opener) => self.close("closed", opener),
-            Request::Status => return self.status(call.reply),
-            Request::Verify => self.verify(),
-            Request::Holders { of, format } => return self.holders(of, format, call.reply),
-        };
-        if call.request != Request::Verify {
-            self.list_holds();
-        }
-        self.measure();
-        send(call.reply, reply.into());
-    }
-
     /// One for whom the volume is writable may be gone.
     pub(super) fn look_after_openers(&mut self) {
         let gone = match self.keeper.abandoned() {
@@ -287,38 +250,6 @@ impl<T: Tracker> EventLoop<T> {
         }
     }
 
-    /// Answers from a thread of its own, as [`holders`](Self::holders) does.
-    fn status(&mut self, reply: oneshot::Sender<Answer>) {
-        let agent = AgentStatus::from(&self.tracker.health());
-        let counts = |inode| self.tracker.holders(inode);
-        match Status::collect(&self.keeper, Some(agent), counts) {
-            Ok(mut status) => {
-                let seal = self.keeper.seal().clone();
-                let surveyor = self.surveyor();
-                tokio::task::spawn_blocking(move || {
-                    status.add_elsewhere(seal.writable_elsewhere());
-                    status.add(surveyor.and_then(Surveyor::survey));
-                    send(reply, Reply::Status(Box::new(status)).into());
-                });
-            }
-            Err(error) => send(reply, Reply::Error(error.to_string()).into()),
-        }
-    }
-
-    /// Compares the counts with the kernel's; what is wrong is put right afterwards.
-    fn verify(&mut self) -> Reply {
-        let comparisons = match self.tracker.compare() {
-            Ok(comparisons) => comparisons,
-            Err(error) => return Reply::Error(error.to_string()),
-        };
-        let (entries, _) = self.keeper.ledger().load();
-        let verification = Verification::new(&comparisons, &entries);
-        if !verification.differences.is_empty() {
-            self.resync("counts are wrong", &BTreeMap::new());
-        }
-        Reply::Verified(verification)
-    }
-
     /// What is on disk: the holds change only by the steps that end with this, and by reaps.
     fn list_holds(&mut self) {
         match self.keeper.holds() {
@@ -339,34 +270,6 @@ impl<T: Tracker> EventLoop<T> {
         self.doubtful.clear();
         let all: Vec<u64> = self.holds.keys().copied().collect();
         self.look_again_at(&all, false);
-    }
-
-    /// Answers from a thread of its own: with many processes the passes take longer than a reap
-    /// should wait.
-    fn holders(&mut self, scope: Scope, format: Format, reply: oneshot::Sender<Answer>) {
-        let question = self
-            .surveyor()
-            .map_err(|error| error.to_string())
-            .and_then(|surveyor| {
-                Question::new(&self.keeper, surveyor, scope).map_err(|error| error.to_string())
-            });
-        match question {
-            Ok(question) => {
-                tokio::task::spawn_blocking(move || send(reply, told(question, format)));
-            }
-            Err(error) => send(reply, Reply::Error(error).into()),
-        }
-    }
-
-    /// By the iterators, or by /proc where the kernel refuses them; without this process, which uses
-    /// the holds to watch them.
-    fn surveyor(&mut self) -> io::Result<Surveyor> {
-        let visits = self.tracker.visits().unwrap_or_else(|error| {
-            tracing::warn!("looking into /proc instead: {error}");
-            None
-        });
-        let surveyor = Surveyor::new(&self.keeper.volume().mount_point, visits)?;
-        Ok(surveyor.without(process::id()))
     }
 
     fn measure(&mut self) {
@@ -394,21 +297,4 @@ impl<T: Tracker> EventLoop<T> {
 
 fn microseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-fn told(question: Question, format: Format) -> Answer {
-    let told = question.answer().map_err(|error| error.to_string());
-    match told.and_then(|holders| holders.into_text(format).map_err(|error| error.to_string())) {
-        Ok((told, text)) => Answer {
-            reply: Reply::Holders(told),
-            text,
-        },
-        Err(error) => Reply::Error(format!("cannot tell who uses what: {error}")).into(),
-    }
-}
-
-fn send(caller: oneshot::Sender<Answer>, answer: Answer) {
-    if caller.send(answer).is_err() {
-        tracing::debug!("the caller did not wait for its answer");
-    }
 }
