@@ -1,7 +1,7 @@
 //! A kernel that consists of two flags, their blockers and a list of calls that it refuses.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -46,6 +46,8 @@ pub(crate) struct Model {
     pub(crate) orphans: u32,
     /// Files open for writing through the visible mount.
     pub(crate) writers: u32,
+    /// Files open for writing through mounts elsewhere.
+    pub(crate) writers_elsewhere: u32,
     /// Read-only flags of the clones that are alive.
     pub(crate) clones: BTreeMap<u32, bool>,
     clones_made: u32,
@@ -55,6 +57,10 @@ pub(crate) struct Model {
     pub(crate) root: Option<PathBuf>,
     /// Calls that fail, with which errno.
     pub(crate) refused: BTreeMap<Call, i32>,
+    /// Errnos for the next calls, one each: `None` lets a call through, and so does the end.
+    pub(crate) script: VecDeque<Option<i32>>,
+    /// The calls that were let through.
+    pub(crate) done: Vec<Call>,
     /// Whether a write through the visible mount could ever have succeeded.
     pub(crate) was_writable: bool,
 }
@@ -68,10 +74,15 @@ impl Model {
         !self.state.superblock_read_only && self.clones.values().any(|read_only| !read_only)
     }
 
-    fn refuse(&self, call: Call) -> io::Result<()> {
-        self.refused
-            .get(&call)
-            .map_or(Ok(()), |&errno| Err(io::Error::from_raw_os_error(errno)))
+    fn refuse(&mut self, call: Call) -> io::Result<()> {
+        let scripted = self.script.pop_front().flatten();
+        match scripted.or(self.refused.get(&call).copied()) {
+            Some(errno) => Err(io::Error::from_raw_os_error(errno)),
+            None => {
+                self.done.push(call);
+                Ok(())
+            }
+        }
     }
 }
 
@@ -121,14 +132,14 @@ impl Mounts for FakeMounts {
     type Mount = FakeMount;
 
     fn open(&self, _: &Path) -> io::Result<FakeMount> {
-        let model = self.0.borrow();
+        let mut model = self.0.borrow_mut();
         model.refuse(Call::Open)?;
         FakeMount::new(self, None, model.root.as_deref())
     }
 
     fn state(&self, mount: &FakeMount) -> io::Result<MountState> {
         assert_eq!(mount.clone, None, "a clone is in no mountinfo");
-        let model = self.0.borrow();
+        let mut model = self.0.borrow_mut();
         model.refuse(Call::State)?;
         Ok(model.state)
     }
@@ -161,7 +172,7 @@ impl Mounts for FakeMounts {
             Call::ClearSuperblockReadOnly
         })?;
         // Like reconfigure_super: nothing is in the way of what is the case.
-        let blocked = model.orphans > 0 || model.writers > 0;
+        let blocked = model.orphans + model.writers + model.writers_elsewhere > 0;
         busy_if(read_only && !model.state.superblock_read_only && blocked)?;
         model.state.superblock_read_only = read_only;
         model.was_writable |= model.writable();
@@ -178,7 +189,7 @@ impl Mounts for FakeMounts {
     }
 
     fn writable_elsewhere(&self, _: &FakeMount) -> io::Result<Vec<Foreign>> {
-        let model = self.0.borrow();
+        let mut model = self.0.borrow_mut();
         model.refuse(Call::Elsewhere)?;
         Ok(model.foreign.clone())
     }

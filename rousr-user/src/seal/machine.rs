@@ -1,47 +1,29 @@
-//! The moves between the levels.
+//! The machine: what is the case, and the one way from there to what is wanted.
 
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
-use super::Level;
+use super::step::{Actual, Step};
 use super::window::Window;
+use super::{Error, Level, State};
 use crate::sys::mount::{MountState, Mounts};
 
-/// Why a level could not be read or reached.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A file is open for writing through the mount.
-    #[error(
-        "{}: something is writing there, so it stays writable (mount_setattr: EBUSY); `fuser -vm {}` names \
-         what has it open (F: for writing): stop it, then seal again",
-        .mount_point.display(), .mount_point.display()
-    )]
-    Writer {
-        /// The mount that stays writable.
-        mount_point: PathBuf,
-    },
-    /// A call failed for another reason.
-    #[error("{}: cannot {what} ({call}): {source}; {}", .mount_point.display(), next_step(.source))]
-    Call {
-        /// The mount it was about.
-        mount_point: PathBuf,
-        /// What was to be done.
-        what: &'static str,
-        /// The system call that failed.
-        call: &'static str,
-        /// Its error.
-        source: io::Error,
-    },
-}
-
-/// The read-only state of one mounted filesystem, and the moves between its levels.
+/// The read-only state of one mounted filesystem, and the moves between its states.
 ///
 /// It keeps no state of its own: each move starts from the kernel's.
 #[derive(Clone, Debug)]
 pub struct Seal<M> {
     mounts: M,
     mount_point: PathBuf,
+}
+
+/// Where the machine stands in a move.
+pub(super) struct Position<M: Mounts> {
+    pub(super) actual: Actual,
+    pub(super) visible: M::Mount,
+    /// The private clone, while there is one.
+    pub(super) twin: Option<M::Mount>,
 }
 
 impl<M: Mounts> Seal<M> {
@@ -60,7 +42,7 @@ impl<M: Mounts> Seal<M> {
 
     /// The flags as they are.
     pub fn state(&self) -> Result<MountState, Error> {
-        self.state_of(&self.open()?)
+        self.flags(&self.open()?)
     }
 
     /// The level as it is.
@@ -75,19 +57,10 @@ impl<M: Mounts> Seal<M> {
             .map_err(self.failed("open the mount point", "openat"))
     }
 
-    /// Makes it writable: the superblock first, so that no writer meets a mount that lies.
+    /// Makes it writable: the superblock first, so that no writer meets a mount that lies. Where that
+    /// fails, it is as before.
     pub fn unseal(&self) -> Result<(), Error> {
-        let mount = self.open()?;
-        let state = self.state_of(&mount)?;
-        if state.superblock_read_only {
-            self.open_superblock(&mount)?;
-        }
-        if state.mount_read_only {
-            self.mounts
-                .set_mount_read_only(&mount, false)
-                .map_err(self.failed("make the mount writable", "mount_setattr"))?;
-        }
-        Ok(())
+        self.move_to(&mut self.look()?, State::Open).map(drop)
     }
 
     /// Makes it read-only as far as possible, and says how far that is.
@@ -96,13 +69,10 @@ impl<M: Mounts> Seal<M> {
     /// use, a writer through another mount) keeps the superblock from it: no error, but
     /// [`Level::MountSealed`]. So does another writable mount of the same superblock.
     pub fn seal(&self) -> Result<Level, Error> {
-        let mount = self.open()?;
-        let state = self.state_of(&mount)?;
-        self.seal_mount(&mount, state)?;
-        if state.superblock_read_only {
-            return Ok(Level::Sealed);
-        }
-        self.seal_superblock(&mount, state)
+        let mut position = self.look()?;
+        let reachable = Level::reachable(position.actual.flags);
+        let state = self.move_to(&mut position, reachable.into())?;
+        Ok(state.level())
     }
 
     /// Runs `action` with a root directory through which it can write, while the visible mount
@@ -119,50 +89,86 @@ impl<M: Mounts> Seal<M> {
         Ok((result, window.close()))
     }
 
+    /// Where it stands now.
+    pub(super) fn look(&self) -> Result<Position<M>, Error> {
+        let visible = self.open()?;
+        Ok(Position {
+            actual: Actual::of(self.flags(&visible)?),
+            visible,
+            twin: None,
+        })
+    }
+
+    /// The one way from a state to another; no flag is turned but by this. Tells what is reached: less
+    /// than `target` where something blocks the superblock, and [`State::Open`] for a window of what
+    /// is open.
+    ///
+    /// A move that fails leaves nothing more open than it was.
+    pub(super) fn move_to(
+        &self,
+        position: &mut Position<M>,
+        target: State,
+    ) -> Result<State, Error> {
+        let before = position.actual.state();
+        match self.walk(position, target) {
+            Err(error) if target < before => match self.walk(position, before) {
+                Ok(_) => Err(error),
+                Err(back) => Err(Error::Stuck {
+                    error: Box::new(error),
+                    back: Box::new(back),
+                }),
+            },
+            reached => reached,
+        }
+    }
+
+    fn walk(&self, position: &mut Position<M>, target: State) -> Result<State, Error> {
+        while let Some(step) = position.actual.next(target) {
+            match self.take(position, step) {
+                Ok(()) => position.actual = position.actual.after(step),
+                Err(error) if is_busy(&error) && step == Step::SealMount => {
+                    return Err(Error::Writer {
+                        mount_point: self.mount_point.clone(),
+                    });
+                }
+                // A blocker is no error.
+                Err(error) if is_busy(&error) && step == Step::SealSuperblock => break,
+                Err(error) => return Err(self.failed(step.purpose(), step.call())(error)),
+            }
+        }
+        Ok(position.actual.state())
+    }
+
+    fn take(&self, position: &mut Position<M>, step: Step) -> io::Result<()> {
+        let Position { visible, twin, .. } = position;
+        match step {
+            Step::SealMount => self.mounts.set_mount_read_only(visible, true),
+            Step::OpenMount => self.mounts.set_mount_read_only(visible, false),
+            Step::SealSuperblock => self.mounts.set_superblock_read_only(visible, true),
+            Step::OpenSuperblock => self.mounts.set_superblock_read_only(visible, false),
+            Step::MakeTwin => {
+                *twin = Some(self.mounts.clone_mount(visible)?);
+                Ok(())
+            }
+            Step::OpenTwin => match twin {
+                Some(twin) => self.mounts.set_mount_read_only(twin, false),
+                None => Err(io::ErrorKind::NotFound.into()),
+            },
+            Step::DropTwin => {
+                *twin = None;
+                Ok(())
+            }
+        }
+    }
+
     pub(super) fn mounts(&self) -> &M {
         &self.mounts
     }
 
-    pub(super) fn state_of(&self, mount: &M::Mount) -> Result<MountState, Error> {
+    fn flags(&self, mount: &M::Mount) -> Result<MountState, Error> {
         self.mounts
             .state(mount)
             .map_err(self.failed("read the mount's flags", "/proc/thread-self/mountinfo"))
-    }
-
-    pub(super) fn seal_mount(&self, mount: &M::Mount, state: MountState) -> Result<(), Error> {
-        if state.mount_read_only {
-            return Ok(());
-        }
-        match self.mounts.set_mount_read_only(mount, true) {
-            Err(error) if is_busy(&error) => Err(Error::Writer {
-                mount_point: self.mount_point.clone(),
-            }),
-            other => other.map_err(self.failed("make the mount read-only", "mount_setattr")),
-        }
-    }
-
-    /// Seals the superblock unless `state`, as it was before, says that others write to it.
-    pub(super) fn seal_superblock(
-        &self,
-        mount: &M::Mount,
-        state: MountState,
-    ) -> Result<Level, Error> {
-        if Level::reachable(state) < Level::Sealed {
-            return Ok(Level::MountSealed);
-        }
-        match self.mounts.set_superblock_read_only(mount, true) {
-            Ok(()) => Ok(Level::Sealed),
-            Err(error) if is_busy(&error) => Ok(Level::MountSealed),
-            Err(error) => Err(self.failed("make the superblock read-only", "fsconfig")(
-                error,
-            )),
-        }
-    }
-
-    pub(super) fn open_superblock(&self, mount: &M::Mount) -> Result<(), Error> {
-        self.mounts
-            .set_superblock_read_only(mount, false)
-            .map_err(self.failed("make the superblock writable", "fsconfig"))
     }
 
     pub(super) fn failed(
@@ -181,18 +187,4 @@ impl<M: Mounts> Seal<M> {
 
 fn is_busy(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EBUSY)
-}
-
-fn next_step(error: &io::Error) -> &'static str {
-    match error.raw_os_error() {
-        Some(libc::EPERM | libc::EACCES) => "run it as root (CAP_SYS_ADMIN), outside of containers",
-        Some(libc::ENOENT) => "check that it is mounted (findmnt)",
-        Some(libc::EINVAL) => "check that it is a mount of the host's mount namespace (findmnt)",
-        Some(libc::ENOSYS) => "Linux 5.12 or newer is needed",
-        Some(libc::EROFS) => {
-            "the device is read-only, or the filesystem found an error on it: see dmesg"
-        }
-        Some(libc::EBUSY) => "look for what uses it (fuser -vm), then try again",
-        _ => "see dmesg for the filesystem's reason",
-    }
 }

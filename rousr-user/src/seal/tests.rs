@@ -1,10 +1,11 @@
-//! The machine against a kernel that refuses and blocks at will.
+//! The machine on a kernel that consists of flags.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 
-use proptest::prelude::*;
+mod refusals;
+mod sequences;
 
 use super::fake::{Call, FakeMounts, Model};
 use super::{Error, Level, Seal};
@@ -137,130 +138,24 @@ fn a_panic_closes_the_window() {
 }
 
 #[test]
-fn whatever_is_refused_the_window_stays_shut_and_the_error_tells() {
-    for call in Call::ALL {
-        for errno in [
-            libc::EPERM,
-            libc::EINVAL,
-            libc::ENOSYS,
-            libc::EROFS,
-            libc::EIO,
-        ] {
-            let (seal, kernel) = machine(SEALED);
-            kernel.borrow_mut().refused.insert(call, errno);
-            let outcome = seal.window(|_| ());
-            let error = match outcome {
-                Ok(((), Err(error))) => error,
-                Ok(((), Ok(level))) => {
-                    assert_eq!(
-                        (call, level),
-                        (Call::SetMountReadOnly, Level::Sealed),
-                        "the one call not needed"
-                    );
-                    continue;
-                }
-                Err(error) => error,
-            };
-            let told = error.to_string();
-            assert!(
-                told.starts_with("/usr: cannot ") && told.contains("; "),
-                "{told}"
-            );
-            let kernel = kernel.borrow();
-            assert!(kernel.clones.is_empty() && !kernel.was_writable, "{call:?}");
-            let superblock_left_writable = call == Call::SetSuperblockReadOnly;
-            assert_eq!(
-                kernel.state.superblock_read_only, !superblock_left_writable,
-                "{call:?}"
-            );
-        }
+fn half_an_unseal_is_taken_back() {
+    let (seal, kernel) = machine(SEALED);
+    let refused = (Call::ClearMountReadOnly, libc::EPERM);
+    kernel.borrow_mut().refused.extend([refused]);
+    let error = seal.unseal().expect_err("is refused");
+    assert!(
+        error.to_string().contains("make the mount writable"),
+        "{error}"
+    );
+    assert_eq!(seal.state().expect("reads"), SEALED);
+
+    kernel
+        .borrow_mut()
+        .refused
+        .extend([(Call::SetSuperblockReadOnly, libc::EIO)]);
+    let error = seal.unseal().expect_err("is refused").to_string();
+    for part in ["make the mount writable", "make the superblock read-only"] {
+        assert!(error.contains(part), "{error}");
     }
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Seal,
-    Unseal,
-    Window { leaves_orphan: bool, panics: bool },
-    Orphans(u32),
-    Writers(u32),
-    Shared(bool),
-    Refuse(Call, i32),
-    RefuseNothing,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let errno = prop_oneof![Just(libc::EPERM), Just(libc::EBUSY), Just(libc::EROFS)];
-    prop_oneof![
-        4 => Just(Step::Seal),
-        2 => Just(Step::Unseal),
-        4 => any::<(bool, bool)>().prop_map(|(leaves_orphan, panics)| Step::Window { leaves_orphan, panics }),
-        2 => (0..3u32).prop_map(Step::Orphans),
-        1 => (0..2u32).prop_map(Step::Writers),
-        1 => any::<bool>().prop_map(Step::Shared),
-        1 => (proptest::sample::select(Call::ALL.to_vec()), errno).prop_map(|(call, errno)| Step::Refuse(call, errno)),
-        2 => Just(Step::RefuseNothing),
-    ]
-}
-
-proptest! {
-    #[test]
-    fn no_sequence_opens_what_was_shut_or_claims_what_is_not(steps in proptest::collection::vec(step(), 1..40)) {
-        let (seal, kernel) = machine(OPEN);
-        for step in steps {
-            let before = kernel.borrow().state;
-            kernel.borrow_mut().was_writable = false;
-            match step {
-                Step::Orphans(orphans) => kernel.borrow_mut().orphans = orphans,
-                // Nobody begins to write to what is shut.
-                Step::Writers(writers) => {
-                    let mut kernel = kernel.borrow_mut();
-                    kernel.writers = if kernel.writable() { writers } else { 0 };
-                }
-                Step::Shared(shared) => kernel.borrow_mut().state.shared_writable = shared,
-                Step::Refuse(call, errno) => { kernel.borrow_mut().refused.insert(call, errno); }
-                Step::RefuseNothing => kernel.borrow_mut().refused.clear(),
-                Step::Seal => {
-                    let level = seal.seal();
-                    let kernel = kernel.borrow();
-                    prop_assert_eq!(level.as_ref().ok().copied(), level.is_ok().then(|| Level::of(kernel.state)));
-                    prop_assert!(Level::of(kernel.state) >= Level::of(before));
-                    let unhindered = kernel.refused.is_empty() && kernel.writers == 0;
-                    prop_assert!(level.is_ok() || !unhindered);
-                    if unhindered && kernel.orphans == 0 {
-                        prop_assert_eq!(level.ok(), Some(Level::reachable(before)));
-                    }
-                }
-                Step::Unseal => {
-                    let done = seal.unseal().is_ok();
-                    let kernel = kernel.borrow();
-                    prop_assert!(done == (Level::of(kernel.state) == Level::Open) || !kernel.refused.is_empty());
-                }
-                Step::Window { leaves_orphan, panics } => {
-                    let action = |_: std::os::fd::BorrowedFd<'_>| {
-                        let mut kernel = kernel.borrow_mut();
-                        assert!(kernel.writable() || kernel.writable_through_a_clone());
-                        kernel.orphans += u32::from(leaves_orphan);
-                        drop(kernel);
-                        if panics {
-                            resume_unwind(Box::new("as asked"));
-                        }
-                    };
-                    let outcome = catch_unwind(AssertUnwindSafe(|| seal.window(action)));
-                    let kernel = kernel.borrow();
-                    prop_assert!(kernel.clones.is_empty());
-                    if Level::of(before) > Level::Open {
-                        prop_assert!(!kernel.was_writable, "a write got through the visible mount");
-                        prop_assert!(kernel.state.mount_read_only || kernel.state.superblock_read_only);
-                    }
-                    if let Ok(Ok(((), Ok(level)))) = outcome {
-                        prop_assert_eq!(level, Level::of(kernel.state));
-                        if level < Level::of(before) {
-                            prop_assert!(kernel.orphans > 0 || !kernel.refused.is_empty());
-                        }
-                    }
-                }
-            }
-        }
-    }
+    assert_eq!(seal.state().expect("reads"), MOUNT_SEALED);
 }

@@ -2,72 +2,46 @@
 
 use std::os::fd::{AsFd as _, BorrowedFd};
 
-use super::{Error, Level, Seal};
-use crate::sys::mount::{MountState, Mounts};
+use super::machine::Position;
+use super::{Error, Level, Seal, State};
+use crate::sys::mount::Mounts;
 
 /// An open window. It closes when dropped, too; closing it by [`Window::close`] tells how that went.
 pub(super) struct Window<'s, M: Mounts> {
     seal: &'s Seal<M>,
-    visible: M::Mount,
-    /// As found before the window opened.
-    state: MountState,
-    /// The way to write; `None` where the visible mount is that way, and once the window is closed.
-    clone: Option<M::Mount>,
-    closed: bool,
+    position: Position<M>,
+    /// Where it goes back to; `None` where everybody can write anyway, and once it is closed.
+    back: Option<State>,
 }
 
 impl<'s, M: Mounts> Window<'s, M> {
-    /// No write through the visible mount gets through at any moment: its own flag is set before
-    /// the superblock's is cleared, and cleared is only the clone's.
     pub(super) fn open(seal: &'s Seal<M>) -> Result<Self, Error> {
-        let visible = seal.open()?;
-        let state = seal.state_of(&visible)?;
-        if Level::of(state) == Level::Open {
-            return Ok(Self {
-                seal,
-                visible,
-                state,
-                clone: None,
-                closed: true,
-            });
-        }
-        seal.seal_mount(&visible, state)?;
-        let clone = seal
-            .mounts()
-            .clone_mount(&visible)
-            .map_err(seal.failed("clone the mount", "open_tree"))?;
-        seal.mounts()
-            .set_mount_read_only(&clone, false)
-            .map_err(seal.failed("make the mount's clone writable", "mount_setattr"))?;
-        if state.superblock_read_only {
-            seal.open_superblock(&visible)?;
-        }
+        let mut position = seal.look()?;
+        // Told by the flags before: with the superblock writable, a mount beside would look writable.
+        let back = Level::reachable(position.actual.flags);
+        let state = seal.move_to(&mut position, State::Window)?;
         Ok(Self {
             seal,
-            visible,
-            state,
-            clone: Some(clone),
-            closed: false,
+            position,
+            back: (state == State::Window).then_some(back.into()),
         })
     }
 
     /// The directory to write below.
     pub(super) fn root(&self) -> BorrowedFd<'_> {
-        self.clone.as_ref().unwrap_or(&self.visible).as_fd()
+        let Position { twin, visible, .. } = &self.position;
+        twin.as_ref().unwrap_or(visible).as_fd()
     }
 
     pub(super) fn close(mut self) -> Result<Level, Error> {
-        self.end()
+        self.end().map(State::level)
     }
 
-    fn end(&mut self) -> Result<Level, Error> {
-        // The clone goes first: nobody may begin to write through it any more.
-        self.clone = None;
-        if self.closed {
-            return Ok(Level::of(self.state));
+    fn end(&mut self) -> Result<State, Error> {
+        match self.back.take() {
+            Some(back) => self.seal.move_to(&mut self.position, back),
+            None => Ok(self.position.actual.state()),
         }
-        self.closed = true;
-        self.seal.seal_superblock(&self.visible, self.state)
     }
 }
 
