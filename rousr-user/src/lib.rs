@@ -1,9 +1,10 @@
 //! rousr keeps a read-only `/usr` read-only across upgrades.
 //!
-//! Rooms, lower ones never knowing higher ones: [`sys`] < [`hold`], [`seal`], [`track`], [`dpkg`] < [`transaction`] < [`agent`] < [`doctor`] < [`cli`].
+//! Rooms, lower ones never knowing higher ones: [`sys`], [`config`] < [`hold`], [`seal`], [`track`], [`dpkg`] < [`transaction`] < [`agent`] < [`doctor`] < [`cli`].
 
 pub mod agent;
 pub mod cli;
+pub mod config;
 pub mod doctor;
 pub mod dpkg;
 pub mod hold;

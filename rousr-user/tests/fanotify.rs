@@ -145,6 +145,7 @@ impl Machine {
         let volume = Volume::containing(&self.usr, &mountinfo).expect("is mounted");
         let top = self.directory.path();
         let places = Places {
+            config: "/nowhere/rousr.conf".into(),
             fstab: top.join("fstab"),
             ledger: top.join("ledger"),
             disabled: top.join("disabled"),

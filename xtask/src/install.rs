@@ -18,7 +18,7 @@ pub(crate) struct Installed {
 }
 
 /// Files installed as they are in the workspace.
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 5] = [
     ("rousr-user/dist/rousr.service", UNIT),
     ("rousr-user/dist/apt/01rousr", "etc/apt/apt.conf.d/01rousr"),
     (
@@ -26,6 +26,7 @@ const FILES: [(&str, &str); 4] = [
         "etc/apt/apt.conf.d/zz-rousr",
     ),
     ("docs/man/rousr.8", "usr/share/man/man8/rousr.8"),
+    ("docs/man/rousr.conf.5", "usr/share/man/man5/rousr.conf.5"),
 ];
 
 const UNIT: &str = "usr/lib/systemd/system/rousr.service";

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     hold::{Hold, ledger::Entries},
-    seal::{self, Level},
+    seal::{self, Level, Wanted, wanted::Source},
     sys::namespace::Foreign,
     track::{
         Health,
@@ -38,6 +38,8 @@ pub struct Status {
     pub level: Level,
     /// The level it should have outside of transactions.
     pub wanted: Level,
+    /// Who says so.
+    pub wanted_by: Source,
     /// For whom the volume is writable, and since when.
     pub openings: Vec<Opening>,
     /// The agent; absent where none is running.
@@ -174,6 +176,8 @@ impl Status {
         count: impl Fn(u64) -> Option<u64>,
     ) -> Result<Self, Error> {
         let volume = keeper.volume();
+        let wanted: Wanted = keeper.wanted_by()?;
+        let misconfigured = keeper.config().err().map(|error| error.to_string());
         let openings = keeper.openings()?;
         let listing = keeper.holds()?;
         let (entries, damage) = keeper.ledger().load();
@@ -196,7 +200,8 @@ impl Status {
             filesystem: volume.fs_type.to_string_lossy().into_owned(),
             source: volume.source.to_string_lossy().into_owned(),
             level: keeper.level()?,
-            wanted: keeper.wanted()?,
+            wanted: wanted.level,
+            wanted_by: wanted.by,
             openings: openings.map_or_else(Vec::new, |openings| openings.reasons),
             agent,
             holds,
@@ -205,6 +210,7 @@ impl Status {
             warnings: strays
                 .chain(damage.iter().map(ToString::to_string))
                 .chain(unwatched)
+                .chain(misconfigured)
                 .collect(),
         })
     }

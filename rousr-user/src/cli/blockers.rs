@@ -96,6 +96,7 @@ mod tests {
             source: "/dev/sda".to_owned(),
             level,
             wanted: Level::Sealed,
+            wanted_by: crate::seal::wanted::Source::Fstab { line: 1 },
             openings: Vec::new(),
             agent: None,
             holds: Vec::new(),

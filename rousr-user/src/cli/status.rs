@@ -12,7 +12,7 @@ use crate::{
         names::{process_name, visible},
         status::{AgentStatus, Elsewhere, HoldStatus, Status},
     },
-    seal::Level,
+    seal::{Level, wanted::Source},
     track::{process::Holder, survey::Surveyor},
     transaction::{HostKeeper, Places},
 };
@@ -59,13 +59,20 @@ fn write_view(text: &mut String, status: &Status) -> std::fmt::Result {
         source,
         level,
         wanted,
+        wanted_by,
         ..
     } = status;
     writeln!(
         text,
         "{mount_point} ({filesystem} on {source}) is {level}{}",
-        expectation(*level, *wanted)
+        expectation(*level, *wanted, *wanted_by)
     )?;
+    if *wanted == Level::Open {
+        writeln!(
+            text,
+            "nothing here is wanted read-only: rousr only tracks and reaps"
+        )?;
+    }
     for opening in &status.openings {
         writeln!(text, "it is open for {}", opening.opener)?;
     }
@@ -94,11 +101,11 @@ fn write_view(text: &mut String, status: &Status) -> std::fmt::Result {
     Ok(())
 }
 
-fn expectation(level: Level, wanted: Level) -> String {
+fn expectation(level: Level, wanted: Level, by: Source) -> String {
     match (level, wanted) {
-        (Level::Open, Level::Open) => ", and nothing says that it should be read-only".to_owned(),
-        (level, wanted) if level >= wanted => ", as wanted".to_owned(),
-        (_, wanted) => format!(", wanted is {wanted}"),
+        (Level::Open, Level::Open) => format!(", {by}"),
+        (level, wanted) if level >= wanted => format!(", as wanted {by}"),
+        (_, wanted) => format!(", wanted is {wanted} {by}"),
     }
 }
 

@@ -10,7 +10,8 @@ use super::choice::Choice;
 use crate::agent::client::{Client, ClientError};
 use crate::agent::status::AgentStatus;
 use crate::agent::switch::is_disabled;
-use crate::seal::{Level, fstab};
+use crate::config;
+use crate::seal::{Level, Wanted, wanted::Source};
 use crate::transaction::{HostKeeper, Opener, Places};
 
 /// What apt's snippets run.
@@ -64,12 +65,12 @@ pub enum Agent {
 pub struct Mounted {
     /// Where it is mounted.
     pub mount_point: PathBuf,
-    /// Whether fstab mounts it read-only; `None` where fstab does not mention it.
-    pub by_fstab: Option<bool>,
     /// The level it has.
     pub level: Level,
-    /// The level it should have outside of transactions.
-    pub wanted: Level,
+    /// The level it should have outside of transactions, and who says so.
+    pub wanted: Wanted,
+    /// Why the configuration cannot be used.
+    pub misconfigured: Option<String>,
     /// For whom it is writable, as far as they are still there.
     pub openers: Vec<Opener>,
 }
@@ -105,7 +106,11 @@ impl Setting {
 
     pub(super) fn judge(&self, choice: &Choice) -> Vec<Check> {
         let mut checks = match &self.mounted {
-            Ok(mounted) => vec![mounted.judge_wanted(), mounted.judge_level()],
+            Ok(mounted) => vec![
+                mounted.judge_configuration(),
+                mounted.judge_wanted(),
+                mounted.judge_level(),
+            ],
             Err(error) => {
                 vec![check("volume", Verdict::Unknown, error).then("run `rousr doctor` as root")]
             }
@@ -136,42 +141,61 @@ impl Setting {
 
 impl Mounted {
     fn read() -> Result<Self, crate::transaction::Error> {
-        let places = Places::default();
-        let fstab = fs::read(&places.fstab).unwrap_or_default();
-        let keeper = HostKeeper::open(places)?;
-        let mount_point = keeper.volume().mount_point.clone();
+        let keeper = HostKeeper::open(Places::default())?;
         Ok(Self {
-            by_fstab: fstab::read_only(&fstab, &mount_point),
             level: keeper.level()?,
-            wanted: keeper.wanted()?,
+            wanted: keeper.wanted_by()?,
+            misconfigured: keeper.config().err().map(|error| error.to_string()),
             openers: openers_alive(&keeper)?,
-            mount_point,
+            mount_point: keeper.volume().mount_point.clone(),
         })
+    }
+
+    fn judge_configuration(&self) -> Check {
+        match &self.misconfigured {
+            Some(error) => check("configuration", Verdict::Wrong, error)
+                .then("correct it; meanwhile it is as if the file were empty"),
+            None => check("configuration", Verdict::Well, "understood"),
+        }
     }
 
     fn judge_wanted(&self) -> Check {
         let mount_point = self.mount_point.display();
         let name = "read-only wanted";
-        match (self.by_fstab, self.wanted) {
-            (Some(true), _) => {
-                let detail = format!("fstab mounts {mount_point} with ro");
+        let Wanted { level, by } = self.wanted;
+        match by {
+            Source::Configuration if level == Level::Open => {
+                let detail =
+                    format!("{mount_point} is to be writable, {by}: rousr only tracks and reaps");
                 check(name, Verdict::Well, detail)
             }
-            (_, wanted) if wanted > Level::Open => {
+            Source::Configuration | Source::Fstab { .. } | Source::Before => check(
+                name,
+                Verdict::Well,
+                format!("{mount_point} is to be read-only, {by}"),
+            ),
+            Source::Found => {
                 let detail = format!("{mount_point} is read-only, though fstab does not say so");
+                check(name, Verdict::Wrong, detail).then(self.say_so())
+            }
+            Source::Nobody if self.mount_point == Path::new("/") => {
+                let detail = "/usr is no filesystem of its own, and / is not to be read-only";
                 check(name, Verdict::Wrong, detail)
-                    .then(format!("add ro to the line of {mount_point} in /etc/fstab"))
+                    .then("nothing here is sealed: rousr keeps a read-only filesystem so")
             }
-            _ if self.mount_point == Path::new("/") => {
-                check(name, Verdict::Wrong, "/usr is no filesystem of its own")
-                    .then("rousr has nothing to do here: it keeps a read-only filesystem so")
-            }
-            _ => {
+            Source::Nobody => {
                 let detail = format!("nothing says that {mount_point} is to be read-only");
-                check(name, Verdict::Wrong, detail)
-                    .then(format!("add ro to the line of {mount_point} in /etc/fstab"))
+                check(name, Verdict::Wrong, detail).then(self.say_so())
             }
         }
+    }
+
+    fn say_so(&self) -> String {
+        format!(
+            "add ro to the line of {} in /etc/fstab, or `usr = \"read-only\"` to {}",
+            self.mount_point.display(),
+            config::PATH
+        )
     }
 
     fn judge_level(&self) -> Check {
@@ -179,10 +203,10 @@ impl Mounted {
         if let Some(opener) = self.openers.first() {
             return check("level", Verdict::Well, format!("{detail}, for {opener}"));
         }
-        if self.level >= self.wanted {
+        if self.level >= self.wanted.level {
             return check("level", Verdict::Well, detail);
         }
-        let detail = format!("{detail}, wanted is {}", self.wanted);
+        let detail = format!("{detail}, wanted is {}", self.wanted.level);
         check("level", Verdict::Wrong, detail).then("`rousr blockers` names what blocks")
     }
 }

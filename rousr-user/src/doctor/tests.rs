@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::*;
 use crate::agent::status::AgentStatus;
-use crate::seal::Level;
+use crate::seal::{Level, Wanted, wanted::Source};
 use crate::transaction::Opener;
 
 /// A kernel that has everything but what a test says.
@@ -73,9 +73,12 @@ fn well_with(agent: Agent) -> Setting {
     Setting {
         mounted: Ok(Mounted {
             mount_point: "/usr".into(),
-            by_fstab: Some(true),
             level: Level::Sealed,
-            wanted: Level::Sealed,
+            wanted: Wanted {
+                level: Level::Sealed,
+                by: Source::Fstab { line: 3 },
+            },
+            misconfigured: None,
             openers: Vec::new(),
         }),
         agent,
@@ -192,10 +195,22 @@ fn whatever_is_wrong_is_told_with_a_next_step() {
         setting
     };
     let cases = [
-        (change(|usr| usr.by_fstab = None), "read-only wanted"),
         (
-            change(|usr| (usr.by_fstab, usr.wanted) = (Some(false), Level::Open)),
+            change(|usr| usr.wanted.by = Source::Found),
             "read-only wanted",
+        ),
+        (
+            change(|usr| {
+                usr.wanted = Wanted {
+                    level: Level::Open,
+                    by: Source::Nobody,
+                }
+            }),
+            "read-only wanted",
+        ),
+        (
+            change(|usr| usr.misconfigured = Some("rousr.conf:1: unknown".into())),
+            "configuration",
         ),
         (change(|usr| usr.level = Level::MountSealed), "level"),
         (
@@ -236,6 +251,44 @@ fn an_open_transaction_may_leave_it_writable() {
     let usr = setting.mounted.as_mut().expect("is well");
     (usr.level, usr.openers) = (Level::Open, vec![Opener::Transaction]);
     assert!(diagnose(&Fake::new("bpf"), &setting).well);
+}
+
+#[test]
+fn who_says_what_is_wanted_is_told() {
+    let configured = |level| Wanted {
+        level,
+        by: Source::Configuration,
+    };
+    let cases = [
+        (
+            configured(Level::Open),
+            Level::Open,
+            "only tracks and reaps",
+        ),
+        (
+            configured(Level::Sealed),
+            Level::Sealed,
+            "/etc/rousr/rousr.conf",
+        ),
+        (
+            well("bpf").mounted.expect("is well").wanted,
+            Level::Sealed,
+            "line 3 of /etc/fstab",
+        ),
+    ];
+    for (wanted, level, part) in cases {
+        let mut setting = well("bpf");
+        let usr = setting.mounted.as_mut().expect("is well");
+        (usr.wanted, usr.level) = (wanted, level);
+        let report = diagnose(&Fake::new("bpf"), &setting);
+        let told: Vec<&Check> = report
+            .checks
+            .iter()
+            .filter(|check| check.detail.contains(part))
+            .collect();
+        assert_eq!(told.len(), 1, "{part}: {:?}", report.checks);
+        assert!(report.well);
+    }
 }
 
 #[test]

@@ -6,15 +6,27 @@ use std::path::Path;
 
 use crate::sys::mountinfo::unescape;
 
-/// Whether `fstab` mounts `mount_point` read-only; `None` where it does not mention it.
+/// What it says about a mount point.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Entry {
+    /// Whether it is mounted read-only.
+    pub read_only: bool,
+    /// The line that says so, from 1.
+    pub line: usize,
+}
+
+/// How `fstab` mounts `mount_point`; `None` where it does not mention it.
 ///
 /// The last line for a mount point counts, since it is mounted on top, and so does the last of
 /// several `ro` and `rw` options.
-pub fn read_only(fstab: &[u8], mount_point: &Path) -> Option<bool> {
-    fstab
-        .split(|&byte| byte == b'\n')
-        .filter_map(|line| read_only_line(line, mount_point))
-        .next_back()
+pub fn entry(fstab: &[u8], mount_point: &Path) -> Option<Entry> {
+    (1..)
+        .zip(fstab.split(|&byte| byte == b'\n'))
+        .filter_map(|(line, text)| {
+            let read_only = read_only_line(text, mount_point)?;
+            Some(Entry { read_only, line })
+        })
+        .last()
 }
 
 fn read_only_line(line: &[u8], mount_point: &Path) -> Option<bool> {
@@ -52,6 +64,7 @@ mod tests {
 
     #[test]
     fn finds_the_option_of_the_mount_point() {
+        let read_only = |fstab, mount_point| Some(entry(fstab, mount_point)?.read_only);
         let cases: [(&[u8], Option<bool>); 11] = [
             (b"", None),
             (b"# UNCONFIGURED FSTAB FOR BASE SYSTEM\n", None),
@@ -78,15 +91,18 @@ mod tests {
     #[test]
     fn mount_points_are_escaped_as_in_mountinfo() {
         assert_eq!(
-            read_only(b"a /u\\040s\\134r ext4 ro", Path::new("/u s\\r")),
-            Some(true)
+            entry(b"# a\na /u\\040s\\134r ext4 ro", Path::new("/u s\\r")),
+            Some(Entry {
+                read_only: true,
+                line: 2
+            })
         );
     }
 
     proptest! {
         #[test]
         fn no_input_panics(fstab in proptest::collection::vec(any::<u8>(), 0..200)) {
-            read_only(&fstab, Path::new("/usr"));
+            entry(&fstab, Path::new("/usr"));
         }
     }
 }

@@ -3,8 +3,6 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Level, fstab};
-use crate::sys::mount::MountState;
 use crate::sys::mountinfo::{self, Device};
 
 /// A mounted filesystem.
@@ -30,20 +28,6 @@ impl Volume {
         path.ancestors()
             .find_map(|mount_point| mountinfo::topmost(&mounts, mount_point))
             .map(Self::from)
-    }
-
-    /// The level that the administrator wants it at outside of transactions.
-    ///
-    /// Read-only by `fstab` (its content), or read-only in `state` before rousr touched it, means as
-    /// far as the other mounts of the superblock allow. Else it is [`Level::Open`]: rousr never seals
-    /// what was not sealed.
-    pub fn wanted(&self, fstab: &[u8], state: MountState) -> Level {
-        let by_fstab = fstab::read_only(fstab, &self.mount_point) == Some(true);
-        if by_fstab || Level::of(state) > Level::Open {
-            Level::reachable(state)
-        } else {
-            Level::Open
-        }
     }
 }
 
@@ -86,45 +70,5 @@ mod tests {
             );
         }
         assert_eq!(Volume::containing(Path::new("/usr"), b""), None);
-    }
-
-    #[test]
-    fn nothing_is_wanted_read_only_that_was_not() {
-        let usr = Volume::containing(Path::new("/usr"), MOUNTS).expect("/usr");
-        let fstab_ro: &[u8] = b"LABEL=usr /usr ext4 ro 0 2\n";
-        let fstab_rw: &[u8] = b"LABEL=usr /usr ext4 defaults 0 2\n";
-        let open = MountState::default();
-        let mount_ro = MountState {
-            mount_read_only: true,
-            ..open
-        };
-        let shared = MountState {
-            shared_writable: true,
-            ..open
-        };
-        let cases = [
-            (fstab_ro, open, Level::Sealed),
-            (fstab_rw, open, Level::Open),
-            (b"", open, Level::Open),
-            (fstab_rw, mount_ro, Level::Sealed),
-            (fstab_ro, shared, Level::MountSealed),
-            (fstab_rw, shared, Level::Open),
-            (
-                b"",
-                MountState {
-                    superblock_read_only: true,
-                    ..shared
-                },
-                Level::Sealed,
-            ),
-        ];
-        for (fstab, state, wanted) in cases {
-            assert_eq!(
-                usr.wanted(fstab, state),
-                wanted,
-                "{} {state:?}",
-                fstab.escape_ascii()
-            );
-        }
     }
 }

@@ -64,6 +64,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             }
         }
         let mut warnings = Vec::new();
+        warnings.extend(self.config().err().map(|error| error.to_string()));
         // A problem with the holds is no reason to leave the volume writable.
         let settled = self.settle(tracker, &mut warnings).unwrap_or_else(|error| {
             warnings.push(error.to_string());

@@ -9,9 +9,10 @@ use std::{
 
 use super::{Opener, Opening, Openings, OpeningsError, Outcome};
 use crate::{
+    config::{self, Config, Usr},
     dpkg::{admin_dir::AdminDir, frontend},
     hold::{self, Ledger, Listing, Lock, Store, ledger, lock},
-    seal::{self, Level, Seal, Volume},
+    seal::{self, Level, Seal, Volume, Wanted, wanted::Source},
     sys::{
         clock::unix_seconds,
         lease::{HostLeases, Leases},
@@ -30,6 +31,8 @@ const SHORT_PATIENCE: Duration = Duration::from_millis(200);
 /// Where things are.
 #[derive(Clone, Debug)]
 pub struct Places {
+    /// The settings.
+    pub config: PathBuf,
     /// What the administrator wants read-only.
     pub fstab: PathBuf,
     /// What the holds were.
@@ -47,6 +50,7 @@ pub struct Places {
 impl Default for Places {
     fn default() -> Self {
         Self {
+            config: config::PATH.into(),
             fstab: "/etc/fstab".into(),
             ledger: "/var/lib/rousr/ledger".into(),
             lock: "/run/rousr/lock".into(),
@@ -147,20 +151,46 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         Ok(self.seal.level()?)
     }
 
-    /// The level wanted outside of transactions: what the first opener found, else what fstab
-    /// says or the volume has. What was not read-only is never made so.
+    /// The level wanted outside of transactions, as [`wanted_by`](Self::wanted_by).
     ///
     /// # Errors
     ///
     /// Fails where the mount is gone.
     pub fn wanted(&self) -> Result<Level, Error> {
-        if let Some(openings) = self.openings()? {
-            return Ok(openings.wanted);
+        Ok(self.wanted_by()?.level)
+    }
+
+    /// What is wanted outside of transactions: what the first opener found, else what the
+    /// configuration, fstab or the volume says. What is configured to be writable is so at once. What
+    /// was not read-only is never made so.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the mount is gone.
+    pub fn wanted_by(&self) -> Result<Wanted, Error> {
+        // Why it cannot be used is told by who asks for it.
+        let usr = self.config().unwrap_or_default().usr;
+        if let Some(openings) = self.openings()?
+            && usr != Usr::Writable
+        {
+            return Ok(Wanted {
+                level: openings.wanted,
+                by: Source::Before,
+            });
         }
         let state = self.seal.state()?;
         // Without an fstab the mount's own flags say what is wanted.
         let fstab = std::fs::read(&self.places.fstab).unwrap_or_default();
-        Ok(self.volume.wanted(&fstab, state))
+        Ok(Wanted::of(&self.volume, usr, &fstab, state))
+    }
+
+    /// The settings, as they are in the file now.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the file is there and cannot be used.
+    pub fn config(&self) -> Result<Config, config::Error> {
+        Config::load(&self.places.config)
     }
 
     /// Why the volume is writable, where it is by rousr.
@@ -237,6 +267,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             began: unix_seconds(),
         });
         let mut warnings = Vec::new();
+        warnings.extend(self.config().err().map(|error| error.to_string()));
         // Without the record a crash leaves the volume writable until the next transaction, which
         // is no reason not to upgrade.
         if let Err(error) = openings.store(&self.places.openings) {

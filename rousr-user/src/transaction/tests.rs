@@ -9,6 +9,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+mod configured;
 #[path = "../../tests/support/holder.rs"]
 mod holder;
 mod openers;
@@ -115,6 +116,7 @@ impl World {
         };
         let record = top.join("run/open");
         let places = Places {
+            config: top.join("rousr.conf"),
             fstab: top.join("fstab"),
             ledger: top.join("ledger"),
             disabled: top.join("disabled"),
