@@ -13,7 +13,7 @@ use rousr_ebpf::{FMODE_READ, FMODE_WRITE, MAX_ALIASES};
 
 macro_rules! globals {
     ($($name:ident: $type:ty;)*) => {
-        $(#[unsafe(no_mangle)] static $name: Global<$type> = Global::new(0);)*
+        $(#[unsafe(no_mangle)] pub(crate) static $name: Global<$type> = Global::new(0);)*
     };
 }
 pub(crate) use globals;
@@ -65,6 +65,11 @@ impl File {
     #[inline(always)]
     pub(crate) fn address(self) -> u64 {
         self.0 as u64
+    }
+
+    #[inline(always)]
+    pub(crate) fn pointer(self) -> *const u8 {
+        self.0
     }
 
     #[inline(always)]

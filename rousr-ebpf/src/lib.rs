@@ -146,6 +146,16 @@ pub mod globals {
     pub const PATH_ENTRY: &str = "PATH_ENTRY";
     /// Offset of `dentry.d_inode`.
     pub const ENTRY_INODE: &str = "ENTRY_INODE";
+    /// Offset of `dentry.d_parent`.
+    pub const ENTRY_PARENT: &str = "ENTRY_PARENT";
+    /// Offset of `file.f_path`.
+    pub const FILE_PATH: &str = "FILE_PATH";
+    /// Offset of `super_block.s_remove_count`.
+    pub const SUPER_NAMELESS: &str = "SUPER_NAMELESS";
+    /// Offset of `socket.sk`.
+    pub const SOCKET_SOCK: &str = "SOCKET_SOCK";
+    /// Offset of `unix_sock.scm_stat.nr_fds`.
+    pub const SOCK_IN_FLIGHT: &str = "SOCK_IN_FLIGHT";
 }
 
 /// `FMODE_READ` of the kernel: the file is open for reading.
@@ -302,7 +312,8 @@ pub enum Loss {
 /// Number of [`Loss`] kinds.
 pub const LOSS_KINDS: u32 = 2;
 
-/// A descriptor on the tracked superblock, or mappings of one file that follow each other.
+/// A descriptor on the tracked superblock, mappings of one file that follow each other, or a socket with
+/// files in flight.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(
@@ -318,9 +329,10 @@ pub struct Visit {
     pub group: u32,
     /// [`visit_flags`].
     pub flags: u32,
-    /// Number of mappings; 1 for a descriptor.
+    /// Number of mappings, or of files in flight; 1 for any other descriptor. With
+    /// [`visit_flags::AROUND`] the number of the inode that is in this one.
     pub times: u64,
-    /// What is open or mapped.
+    /// What is open or mapped; nothing for a socket.
     pub inode: InodeVisit,
 }
 
@@ -340,7 +352,9 @@ pub struct InodeVisit {
     pub mode: u32,
 }
 
-/// A process; or a thread that has a working directory and a root of its own.
+/// A process; or a thread that has a working directory and a root of its own. With
+/// [`visit_flags::AROUND`] `program` is a removed directory, and the number in `current` or `root` that of
+/// the directory in it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(
@@ -364,7 +378,16 @@ pub struct TaskVisit {
     pub current: InodeVisit,
     /// The root directory.
     pub root: InodeVisit,
+    /// `s_remove_count`: the superblock's inodes without a name, in use by whomever; [`UNTOLD`] where the
+    /// running program is on another superblock.
+    pub nameless: i64,
 }
+
+/// [`TaskVisit::nameless`] where the process shows no way to the superblock.
+pub const UNTOLD: i64 = -1;
+
+/// Removed directories within each other that are told.
+pub const MAX_AROUND: u32 = 8;
 
 /// What a visit's flags mean.
 pub mod visit_flags {
@@ -374,4 +397,8 @@ pub mod visit_flags {
     pub const WRITE: u32 = 1 << 1;
     /// Seen by a thread that is not the first of its process.
     pub const THREAD: u32 = 1 << 2;
+    /// A Unix socket whose queue has descriptors sent to it and not yet received, whatever they are of.
+    pub const IN_FLIGHT: u32 = 1 << 3;
+    /// A removed directory, kept by what is used in it.
+    pub const AROUND: u32 = 1 << 4;
 }

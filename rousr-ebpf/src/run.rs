@@ -10,7 +10,7 @@ use rousr_ebpf::Visit;
 use crate::{
     iterators::Meta,
     kernel::{File, Mapping, Task},
-    visits::{of_mapping, write},
+    visits::{around, of_mapping, write},
 };
 
 /// What a pass has seen last.
@@ -33,6 +33,7 @@ pub(crate) fn mapped(meta: *const Meta, task: Task, mapping: Mapping, file: File
     let Some(run) = own(meta) else {
         if let Some(visit) = of_mapping(task, mapping, file) {
             write(meta, &visit);
+            around(meta, task, file, visit.inode);
         }
         return;
     };
@@ -46,12 +47,13 @@ pub(crate) fn mapped(meta: *const Meta, task: Task, mapping: Mapping, file: File
     if run.visit.times > 0 && !write(meta, &run.visit) {
         return;
     }
-    run.task = task.address();
-    run.file = file.address();
     match of_mapping(task, mapping, file) {
-        Some(visit) => run.visit = visit,
+        Some(visit) if around(meta, task, file, visit.inode) => run.visit = visit,
+        Some(_) => return,
         None => run.visit.times = 0,
     }
+    run.task = task.address();
+    run.file = file.address();
 }
 
 /// The pass is over, unless there is no room for its last record: then the kernel ends it again.

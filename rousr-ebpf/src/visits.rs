@@ -6,7 +6,7 @@
 use core::ptr;
 
 use aya_ebpf::helpers::bpf_seq_write;
-use rousr_ebpf::{FMODE_PATH, FMODE_WRITE, InodeVisit, TaskVisit, Visit, visit_flags};
+use rousr_ebpf::{FMODE_PATH, FMODE_WRITE, InodeVisit, TaskVisit, UNTOLD, Visit, visit_flags};
 
 use crate::{
     counts::is_agent,
@@ -42,26 +42,57 @@ extern "C" fn visit_tasks(context: *const Context) -> i32 {
     if !is_leader && (place.is_null() || place.is(leader.place())) {
         return 0;
     }
-    let (current, root) = if place.is_null() {
-        (InodeVisit::default(), InodeVisit::default())
-    } else {
-        (place.current(), place.root())
-    };
+    let (mut current, mut root) = (InodeVisit::default(), InodeVisit::default());
+    if !place.is_null() {
+        (current, root) = (place.current().visit(), place.root().visit());
+        if current.number != 0 {
+            place.current().around(current.number, |below, directory| {
+                write(meta, &around_place(task, directory, below, 0))
+            });
+        }
+        if root.number != 0 {
+            place.root().around(root.number, |below, directory| {
+                write(meta, &around_place(task, directory, 0, below))
+            });
+        }
+    }
+    let (program, nameless) = task.program();
     let record = TaskVisit {
         started: task.started(),
         control_group: leader.control_group(),
         group: task.group(),
         flags: if is_leader { 0 } else { visit_flags::THREAD },
         name: leader.name(),
-        program: task.program(),
+        program,
         current,
         root,
+        nameless,
     };
     write(meta, &record);
     0
 }
 
-/// Each descriptor but the agent's. Of threads that share their descriptors the kernel visits one.
+#[inline(always)]
+fn around_place(task: Task, directory: InodeVisit, current: u64, root: u64) -> TaskVisit {
+    let below = |number| InodeVisit {
+        number,
+        links: 0,
+        mode: 0,
+    };
+    TaskVisit {
+        started: task.started(),
+        control_group: 0,
+        group: task.group(),
+        flags: visit_flags::AROUND,
+        name: [0; 16],
+        program: directory,
+        current: below(current),
+        root: below(root),
+        nameless: UNTOLD,
+    }
+}
+
+/// Each descriptor but the agent's, and the sockets that have descriptors in flight. Of threads that share their descriptors the kernel visits one.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/task_file")]
 extern "C" fn visit_files(context: *const FileVisit) -> i32 {
@@ -78,19 +109,49 @@ extern "C" fn visit_files(context: *const FileVisit) -> i32 {
     }
     let (task, file) = (Task(task), File::from_kernel(file));
     let inode = file.inode();
-    if !inode.superblock().1 || is_agent(task) {
+    let (flags, times, inode) = if inode.superblock().1 {
+        (access(file), 1, inode.visit())
+    } else if inode.is_socket() {
+        let files = file.in_flight();
+        if files == 0 {
+            return 0;
+        }
+        (visit_flags::IN_FLIGHT, files, InodeVisit::default())
+    } else {
+        return 0;
+    };
+    if is_agent(task) {
         return 0;
     }
     let record = Visit {
         started: task.started(),
         value: u64::from(descriptor),
         group: task.group(),
-        flags: access(file),
-        times: 1,
-        inode: inode.visit(),
+        flags,
+        times: u64::from(times),
+        inode,
     };
     write(meta, &record);
+    if inode.number != 0 {
+        around(meta, task, file, inode);
+    }
     0
+}
+
+/// Tells the removed directories around a file of the superblock. Whether there was room.
+#[inline(always)]
+pub(crate) fn around(meta: *const Meta, task: Task, file: File, inode: InodeVisit) -> bool {
+    file.entry().around(inode.number, |below, directory| {
+        let record = Visit {
+            started: task.started(),
+            value: 0,
+            group: task.group(),
+            flags: visit_flags::AROUND,
+            times: below,
+            inode: directory,
+        };
+        write(meta, &record)
+    })
 }
 
 /// Each file that a process has mapped, once for all mappings of it in a row: a library lies in

@@ -2,6 +2,7 @@
 //! the archive with the old and the new packages at hand, rousr installed and its agent running.
 
 mod agent;
+mod blockers;
 mod fallback;
 mod holders;
 mod hooks;

@@ -1,11 +1,12 @@
 //! What keeps the filesystem from going read-only, and what to do about it.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::remedy::Remedy;
 use crate::track::{
+    kernel_side::{KernelUse, KernelUser},
     process::{Holder, Process},
     survey::Survey,
     usage::Usage,
@@ -25,6 +26,9 @@ pub struct Blocker {
     pub path: Option<String>,
     /// Who uses it.
     pub holders: Vec<Holder>,
+    /// What of the kernel's uses it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kernel: Vec<KernelUser>,
     /// What ends all of these uses, each once.
     pub remedies: Vec<Remedy>,
 }
@@ -51,13 +55,22 @@ impl BlockerKind {
         }
     }
 
-    fn of(usage: &Usage) -> Option<Self> {
-        match (usage.links, usage.directory, usage.writable) {
-            (0, false, _) => Some(Self::OrphanFile),
+    /// Whether it is an inode without a name.
+    pub fn is_orphan(self) -> bool {
+        self != Self::Writer
+    }
+
+    fn new(removed: bool, directory: bool, writable: bool) -> Option<Self> {
+        match (removed, directory, writable) {
+            (true, false, _) => Some(Self::OrphanFile),
             (_, false, true) => Some(Self::Writer),
-            (0, true, _) => Some(Self::OrphanDirectory),
+            (true, true, _) => Some(Self::OrphanDirectory),
             _ => None,
         }
+    }
+
+    fn of(usage: &Usage) -> Option<Self> {
+        Self::new(usage.links == 0, usage.directory, usage.writable)
     }
 }
 
@@ -73,21 +86,45 @@ pub fn tell(uses: &[(&Process, Vec<&Usage>)]) -> (Vec<Holder>, Vec<Remedy>) {
     (holders.collect(), remedies.into_iter().collect())
 }
 
-/// The blockers among what is used, files before directories before writers.
-pub fn among(survey: &Survey) -> Vec<Blocker> {
+/// The blockers among what processes and the kernel use, files before directories before writers.
+pub fn among(survey: &Survey, kernel: &[KernelUse]) -> Vec<Blocker> {
+    let mut blockers = of_processes(survey);
+    for used in kernel {
+        let Some(kind) = BlockerKind::new(used.removed, used.directory, used.writable) else {
+            continue;
+        };
+        let blocker = blockers
+            .entry((kind, used.inode))
+            .or_insert_with(|| Blocker {
+                kind,
+                inode: used.inode,
+                path: Some(used.path.to_string_lossy().into_owned()),
+                holders: Vec::new(),
+                kernel: Vec::new(),
+                remedies: Vec::new(),
+            });
+        blocker.kernel.push(used.by.clone());
+        blocker.remedies.push(Remedy::of_kernel(&used.by));
+    }
+    blockers.into_values().collect()
+}
+
+fn of_processes(survey: &Survey) -> BTreeMap<(BlockerKind, u64), Blocker> {
     let groups = survey.group(|usage| Some((BlockerKind::of(usage)?, usage.inode)));
     let inodes: HashSet<u64> = groups.keys().map(|(_, inode)| *inode).collect();
     let paths = survey.paths(&inodes);
     let blocker = |((kind, inode), uses): ((BlockerKind, u64), Vec<_>)| {
         let (holders, remedies) = tell(&uses);
         let path = paths.get(&inode);
-        Blocker {
+        let blocker = Blocker {
             kind,
             inode,
             path: path.map(|path| path.to_string_lossy().into_owned()),
             holders,
+            kernel: Vec::new(),
             remedies,
-        }
+        };
+        ((kind, inode), blocker)
     };
     groups.into_iter().map(blocker).collect()
 }
@@ -138,7 +175,8 @@ mod tests {
             (1, false, false, None),
             (2, true, false, None),
         ] {
-            let found = among(&survey(vec![user(7, &[(1, links, directory, writable)])]));
+            let used = survey(vec![user(7, &[(1, links, directory, writable)])]);
+            let found = among(&used, &[]);
             let kinds: Vec<_> = found.iter().map(|blocker| blocker.kind).collect();
             assert_eq!(
                 kinds,
@@ -151,15 +189,28 @@ mod tests {
     #[test]
     fn an_inode_stands_once_with_all_who_use_it() {
         let orphan = (9, 0, false, false);
-        let found = among(&survey(vec![
-            user(7, &[orphan, orphan]),
-            user(8, &[orphan]),
-        ]));
+        let users = vec![user(7, &[orphan, orphan]), user(8, &[orphan])];
+        let device = KernelUser::LoopDevice("/dev/loop0".into());
+        let kernel = KernelUse {
+            inode: 9,
+            path: "/usr/x (deleted)".into(),
+            removed: true,
+            directory: false,
+            writable: true,
+            by: device.clone(),
+        };
+        let found = among(&survey(users), &[kernel]);
         let [blocker] = &found[..] else {
             panic!("{found:?}");
         };
         let pids: Vec<u32> = blocker.holders.iter().map(|holder| holder.pid).collect();
         assert_eq!((blocker.inode, &pids[..]), (9, &[7, 8][..]));
-        assert_eq!(blocker.remedies.len(), 2, "two processes of no unit");
+        assert_eq!(blocker.kernel, [device]);
+        let remedies = blocker.remedies.iter().map(ToString::to_string);
+        assert_eq!(
+            Vec::from_iter(remedies),
+            ["kill 7", "kill 8", "losetup -d /dev/loop0"],
+            "two processes of no unit"
+        );
     }
 }

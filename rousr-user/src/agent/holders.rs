@@ -142,6 +142,10 @@ pub enum Kind {
     WorkingDirectory,
     /// The root directory of a thread.
     Root,
+    /// A file in this directory, which is removed.
+    Within,
+    /// The working directory of a thread, in this directory, which is removed.
+    WorkingWithin,
 }
 
 impl From<&Usage> for Use {
@@ -164,7 +168,11 @@ impl Use {
         match usage.how {
             How::Descriptor(number) | How::PathDescriptor(number) => self.descriptors.push(number),
             How::Mapping => self.mappings += usage.times,
-            How::Executable | How::WorkingDirectory | How::Root => {}
+            How::Executable
+            | How::WorkingDirectory
+            | How::Root
+            | How::Within
+            | How::WorkingWithin => {}
         }
     }
 }
@@ -178,6 +186,8 @@ impl From<How> for Kind {
             How::Executable => Self::Executable,
             How::WorkingDirectory => Self::WorkingDirectory,
             How::Root => Self::Root,
+            How::Within => Self::Within,
+            How::WorkingWithin => Self::WorkingWithin,
         }
     }
 }

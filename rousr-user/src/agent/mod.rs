@@ -9,6 +9,7 @@ pub mod holders;
 pub mod metrics;
 pub mod names;
 mod opener_watch;
+pub mod orphans;
 pub mod protocol;
 pub mod remedy;
 pub mod restart;

@@ -1,17 +1,22 @@
 //! The least disruptive way to have a process let go of what it uses.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::track::{
+    kernel_side::KernelUser,
     process::{Process, Unit, user_of_manager},
-    usage::{How, Usage},
+    usage::Usage,
 };
 
 /// What to do. In JSON an object of `action` and what it is about.
 #[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(tag = "action", rename_all = "kebab-case")]
+#[serde(
+    tag = "action",
+    rename_all = "kebab-case",
+    rename_all_fields = "camelCase"
+)]
 pub enum Remedy {
     /// A shell that only stands in a removed directory can go elsewhere.
     ChangeDirectory {
@@ -52,6 +57,21 @@ pub enum Remedy {
         /// The user.
         user: u32,
     },
+    /// A loop device lets go of its file.
+    Detach {
+        /// The device.
+        device: PathBuf,
+    },
+    /// A file is no longer swapped to.
+    SwapOff {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A mount ends.
+    Unmount {
+        /// Where it is.
+        mount_point: PathBuf,
+    },
     /// What cannot be restarted without the whole system.
     Reboot,
 }
@@ -88,8 +108,8 @@ impl Remedy {
             return Self::End { pid };
         };
         if let Some(session) = session(name) {
-            let stands = |usage: &&Usage| usage.how == How::WorkingDirectory;
-            return match usages.iter().all(stands) {
+            let stands = |usage: &&Usage| usage.how.stands();
+            return match !usages.is_empty() && usages.iter().all(stands) {
                 true => Self::ChangeDirectory { pid },
                 false => Self::LogOut { session },
             };
@@ -109,6 +129,15 @@ impl Remedy {
         Self::Restart {
             unit: name.clone(),
             user: *user,
+        }
+    }
+
+    /// For what the kernel itself uses.
+    pub fn of_kernel(user: &KernelUser) -> Self {
+        match user.clone() {
+            KernelUser::LoopDevice(device) => Self::Detach { device },
+            KernelUser::Swap(path) => Self::SwapOff { path },
+            KernelUser::Mount(mount_point) => Self::Unmount { mount_point },
         }
     }
 
@@ -139,6 +168,9 @@ impl Remedy {
             Self::End { pid } => &["kill", &pid.to_string()],
             Self::LogOut { session } => &["loginctl", "terminate-session", session],
             Self::LogOutUser { user } => &["loginctl", "terminate-user", &user.to_string()],
+            Self::Detach { device } => &["losetup", "-d", &device.to_string_lossy()],
+            Self::SwapOff { path } => &["swapoff", &path.to_string_lossy()],
+            Self::Unmount { mount_point } => &["umount", &mount_point.to_string_lossy()],
             Self::Reboot => &["systemctl", "reboot"],
         };
         words.iter().map(|&word| word.to_owned()).collect()
@@ -177,6 +209,7 @@ fn session(unit: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::track::usage::How;
 
     fn remedy(pid: u32, comm: &str, unit: Option<(&str, Option<u32>)>, how: How) -> Remedy {
         let process = Process {

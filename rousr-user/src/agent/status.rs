@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     blocker::{self, Blocker},
+    orphans::Orphans,
     remedy::Remedy,
 };
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
     sys::namespace::Foreign,
     track::{
         Health,
+        kernel_side::KernelUse,
         process::{Holder, Process},
         survey::Survey,
     },
@@ -48,6 +50,8 @@ pub struct Status {
     pub holds: Vec<HoldStatus>,
     /// What keeps the superblock from going read-only.
     pub blockers: Vec<Blocker>,
+    /// Whether that is all.
+    pub orphans: Orphans,
     /// Mounts of the filesystem in other mount namespaces that are writable wherever its superblock is.
     pub elsewhere: Vec<Elsewhere>,
     /// What could not be told, and what else is amiss.
@@ -98,6 +102,8 @@ pub struct Elsewhere {
     /// The user whose manager runs the unit; absent for the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit_user: Option<u32>,
+    /// What ends it; absent where the process has ended.
+    pub remedy: Option<Remedy>,
 }
 
 /// A preserved inode.
@@ -157,7 +163,7 @@ impl Status {
     /// Whether anything keeps the filesystem from the level wanted, shown by a process or not.
     pub fn is_blocked(&self) -> bool {
         let is_to_be_sealed = self.openings.is_empty() && self.level < self.wanted;
-        !self.blockers.is_empty() || is_to_be_sealed
+        !self.blockers.is_empty() || self.orphans.missing() > 0 || is_to_be_sealed
     }
 
     /// Bytes of all holds.
@@ -206,6 +212,7 @@ impl Status {
             agent,
             holds,
             blockers: Vec::new(),
+            orphans: Orphans::default(),
             elsewhere: Vec::new(),
             warnings: strays
                 .chain(damage.iter().map(ToString::to_string))
@@ -223,8 +230,13 @@ impl Status {
         }
     }
 
-    /// Adds who uses what.
-    pub fn add(&mut self, survey: io::Result<Survey>) {
+    /// Adds who uses what, and what the kernel itself uses.
+    pub fn add(&mut self, survey: io::Result<Survey>, kernel: io::Result<Vec<KernelUse>>) {
+        let kernel = kernel.unwrap_or_else(|error| {
+            let warning = format!("cannot tell what the kernel itself uses: {error}");
+            self.warnings.push(warning);
+            Vec::new()
+        });
         let survey = match survey {
             Ok(survey) => survey,
             Err(error) => {
@@ -245,7 +257,8 @@ impl Status {
                 (hold.holders, hold.remedies) = blocker::tell(uses);
             }
         }
-        self.blockers = blocker::among(&survey);
+        self.blockers = blocker::among(&survey, &kernel);
+        self.orphans = Orphans::new(&survey, &self.blockers);
     }
 }
 
@@ -253,6 +266,7 @@ impl Elsewhere {
     /// With what /proc tells of the process, which may have ended.
     fn look_at(foreign: &Foreign) -> Self {
         let process = Process::read(foreign.pid).ok();
+        let remedy = process.as_ref().map(|process| Remedy::of(process, &[]));
         let (comm, unit) = match process {
             Some(process) => (process.comm, process.unit),
             None => (String::new(), None),
@@ -263,6 +277,7 @@ impl Elsewhere {
             comm,
             unit_user: unit.as_ref().and_then(|unit| unit.user),
             unit: unit.map(|unit| unit.name),
+            remedy,
         }
     }
 }

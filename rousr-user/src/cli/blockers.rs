@@ -12,6 +12,7 @@ use super::{
 use crate::{
     agent::{
         blocker::Blocker,
+        orphans::Orphans,
         status::{Elsewhere, Status},
     },
     seal::Level,
@@ -40,6 +41,7 @@ struct Blockers<'s> {
     level: Level,
     wanted: Level,
     blockers: &'s [Blocker],
+    orphans: &'s Orphans,
     elsewhere: &'s [Elsewhere],
     warnings: &'s [String],
 }
@@ -51,6 +53,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         level: status.level,
         wanted: status.wanted,
         blockers: &status.blockers,
+        orphans: &status.orphans,
         elsewhere: &status.elsewhere,
         warnings: &status.warnings,
     };
@@ -70,12 +73,20 @@ fn view(status: &Status) -> String {
     let _ = match (status.blockers.is_empty(), status.is_blocked()) {
         (false, _) => write_blockers(&mut text, &status.blockers),
         (true, false) => writeln!(text, "nothing blocks"),
+        (true, true) if status.orphans.counted == Some(0) && status.level > Level::Open => {
+            writeln!(
+                text,
+                "no inode without a name is left: the next try to seal does it, within a minute; `rousr seal` \
+                 tries at once"
+            )
+        }
         (true, true) => writeln!(
             text,
             "no process shows what blocks: it may be in another mount namespace, or in flight between \
              processes; a reboot ends it"
         ),
     };
+    let _ = write!(text, "{}", status.orphans);
     let _ = write_elsewhere(&mut text, status);
     text
 }
@@ -85,7 +96,7 @@ mod tests {
     use super::*;
     use crate::{
         agent::{blocker::BlockerKind, remedy::Remedy},
-        track::process::Holder,
+        track::{kernel_side::KernelUser, process::Holder},
         transaction::{Opener, Opening},
     };
 
@@ -101,6 +112,7 @@ mod tests {
             agent: None,
             holds: Vec::new(),
             blockers,
+            orphans: Orphans::default(),
             elsewhere: Vec::new(),
             warnings: Vec::new(),
         }
@@ -119,6 +131,7 @@ mod tests {
                 unit_user: None,
                 uses: vec!["mapping".to_owned()],
             }],
+            kernel: vec![KernelUser::Swap("/usr/swap".into())],
             remedies: vec![Remedy::Restart {
                 unit: "ssh.service".to_owned(),
                 user: None,
@@ -133,6 +146,7 @@ mod tests {
 1 blocker keeps the filesystem writable:
   removed file, inode 7: /usr/lib/x (deleted)
       sshd (pid 8, ssh.service): mapping
+      the kernel: swaps to /usr/swap
       next: systemctl restart ssh.service
 "
         );

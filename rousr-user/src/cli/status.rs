@@ -13,7 +13,11 @@ use crate::{
         status::{AgentStatus, Elsewhere, HoldStatus, Status},
     },
     seal::{Level, wanted::Source},
-    track::{process::Holder, survey::Surveyor},
+    track::{
+        kernel_side::{self, KernelUser},
+        process::Holder,
+        survey::Surveyor,
+    },
     transaction::{HostKeeper, Places},
 };
 
@@ -41,7 +45,11 @@ fn look_ourselves() -> anyhow::Result<Status> {
     let keeper = HostKeeper::open(Places::default())?;
     let mut status = Status::collect(&keeper, None, |_| None).map_err(as_root)?;
     status.add_elsewhere(keeper.seal().writable_elsewhere());
-    status.add(Surveyor::new(&keeper.volume().mount_point, None).and_then(Surveyor::survey));
+    let volume = keeper.volume();
+    status.add(
+        Surveyor::new(&volume.mount_point, None).and_then(Surveyor::survey),
+        kernel_side::uses(volume),
+    );
     Ok(status)
 }
 
@@ -94,6 +102,7 @@ fn write_view(text: &mut String, status: &Status) -> std::fmt::Result {
         text.push('\n');
         write_blockers(text, &status.blockers)?;
     }
+    write!(text, "{}", status.orphans)?;
     write_elsewhere(text, status)?;
     for warning in &status.warnings {
         writeln!(text, "\nwarning: {}", visible(warning))?;
@@ -171,17 +180,29 @@ pub(super) fn write_blockers(text: &mut String, blockers: &[Blocker]) -> std::fm
         inode,
         path,
         holders,
+        kernel,
         remedies,
     } in blockers
     {
         let path = visible(path.as_deref().unwrap_or("(unknown path)"));
         writeln!(text, "  {}, inode {inode}: {path}", kind.as_str())?;
         write_holders(text, holders)?;
+        for user in kernel {
+            writeln!(text, "      the kernel: {}", visible(&kernel_user(user)))?;
+        }
         for remedy in remedies {
             writeln!(text, "      next: {}", visible(&remedy.to_string()))?;
         }
     }
     Ok(())
+}
+
+fn kernel_user(user: &KernelUser) -> String {
+    match user {
+        KernelUser::LoopDevice(device) => format!("loop device {}", device.display()),
+        KernelUser::Swap(path) => format!("swaps to {}", path.display()),
+        KernelUser::Mount(mount_point) => format!("mounted at {}", mount_point.display()),
+    }
 }
 
 /// Where the superblock is read-only, nothing can be written there either.
@@ -197,9 +218,13 @@ pub(super) fn write_elsewhere(text: &mut String, status: &Status) -> std::fmt::R
             comm,
             unit,
             unit_user,
+            remedy,
         } = mount;
         let process = process_name(comm, *pid, unit.as_deref(), *unit_user);
         writeln!(text, "  {} of {process}", visible(mount_point))?;
+        if let Some(remedy) = remedy {
+            writeln!(text, "      next: {}", visible(&remedy.to_string()))?;
+        }
     }
     Ok(())
 }

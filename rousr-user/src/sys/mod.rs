@@ -10,6 +10,7 @@ pub mod clock;
 pub mod file_handle;
 pub mod lease;
 pub mod links;
+pub mod loop_device;
 pub mod mount;
 pub mod mountinfo;
 pub mod namespace;

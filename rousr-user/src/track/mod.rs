@@ -7,6 +7,7 @@ pub mod bpf;
 mod container;
 pub mod control_group;
 pub mod fanotify;
+pub mod kernel_side;
 mod maps;
 pub mod modules;
 pub mod process;

@@ -76,9 +76,9 @@ impl Surveyor {
             Some(visits) => visits.survey(self.device),
             None => Survey::of_proc(self.device),
         }?;
-        survey
-            .users
-            .retain(|user| Some(user.process.pid) != self.left_out);
+        let is_asked = |process: &Process| Some(process.pid) != self.left_out;
+        survey.users.retain(|user| is_asked(&user.process));
+        survey.queues.retain(|queue| is_asked(&queue.process));
         Ok(survey)
     }
 }
@@ -92,11 +92,27 @@ pub struct User {
     pub usages: Vec<Usage>,
 }
 
+/// A Unix socket that holds descriptors on their way to whoever receives them.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Queue {
+    /// The process that can receive them.
+    pub process: Process,
+    /// Its descriptor of the socket.
+    pub descriptor: u32,
+    /// How many they are, of whatever files.
+    pub files: u64,
+}
+
 /// All processes that use something.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Survey {
     /// In the order of their numbers.
     pub users: Vec<User>,
+    /// The sockets with descriptors in flight; /proc tells of none.
+    pub queues: Vec<Queue>,
+    /// How many inodes without a name the kernel counts in use (`super_block.s_remove_count`); `None`
+    /// where only /proc was asked, or no process runs a program of the filesystem.
+    pub nameless: Option<u64>,
     /// Number of processes of which something could not be told.
     pub incomplete: usize,
     /// For each inode one place that shows its path.
@@ -115,6 +131,8 @@ pub enum Link {
         /// The address.
         start: u64,
     },
+    /// Around that of the inode of this number, in a directory that is removed.
+    Around(u64),
 }
 
 impl Link {
@@ -147,6 +165,8 @@ impl Survey {
         let links = snapshot.links.into_iter();
         Ok(Self {
             users,
+            queues: Vec::new(),
+            nameless: None,
             incomplete: snapshot.incomplete.len(),
             links: links
                 .map(|(inode, link)| (inode, Link::Known(link)))
@@ -178,20 +198,41 @@ impl Survey {
     /// name has ` (deleted)` at its end. An inode that is not used any more has none.
     pub fn paths(&self, inodes: &HashSet<u64>) -> HashMap<u64, PathBuf> {
         let mut mapped = HashMap::new();
+        let mut path = |inode: u64| match self.links.get(&inode)? {
+            Link::Known(link) => fs::read_link(link).ok(),
+            Link::Mapping { pid, start } => mapped
+                .entry(*pid)
+                .or_insert_with(|| maps::read(*pid))
+                .get(&(*start, inode))
+                .cloned(),
+            Link::Around(_) => None,
+        };
+        let mut path_around = |inode: u64| {
+            let (below, depth) = self.innermost(inode);
+            let path = path(below)?;
+            if depth == 0 {
+                return Some(path);
+            }
+            let mut around = path.ancestors().nth(depth)?.to_owned().into_os_string();
+            around.push(" (deleted)");
+            Some(around.into())
+        };
         inodes
             .iter()
-            .filter_map(|inode| {
-                let path = match self.links.get(inode)? {
-                    Link::Known(link) => fs::read_link(link).ok()?,
-                    Link::Mapping { pid, start } => mapped
-                        .entry(*pid)
-                        .or_insert_with(|| maps::read(*pid))
-                        .get(&(*start, *inode))?
-                        .clone(),
-                };
-                Some((*inode, path))
-            })
+            .filter_map(|&inode| Some((inode, path_around(inode)?)))
             .collect()
+    }
+
+    /// The inode in a removed directory whose path the kernel shows, and how deep it is in there.
+    fn innermost(&self, inode: u64) -> (u64, usize) {
+        let (mut inner, mut depth) = (inode, 0);
+        // As many as there are links, should they ever lead round.
+        while let Some(Link::Around(below)) = self.links.get(&inner)
+            && depth < self.links.len()
+        {
+            (inner, depth) = (*below, depth + 1);
+        }
+        (inner, depth)
     }
 }
 
@@ -221,6 +262,30 @@ mod tests {
         assert_eq!(
             survey.paths(&inodes),
             HashMap::from([(metadata.ino(), path)])
+        );
+    }
+
+    #[test]
+    fn a_removed_directory_has_the_path_of_what_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let top = folder.path().canonicalize().unwrap();
+        let path = top.join("a/b/file");
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let file = fs::File::create(&path).unwrap();
+        fs::remove_dir_all(top.join("a")).unwrap();
+        let link = Link::of(std::process::id(), &format!("fd/{}", file.as_raw_fd()));
+        let survey = Survey {
+            links: HashMap::from([(1, link), (2, Link::Around(1)), (3, Link::Around(2))]),
+            ..Survey::default()
+        };
+        let deleted = |name: &str| top.join(format!("{name} (deleted)"));
+        assert_eq!(
+            survey.paths(&HashSet::from([1, 2, 3, 4])),
+            HashMap::from([
+                (1, deleted("a/b/file")),
+                (2, deleted("a/b")),
+                (3, deleted("a"))
+            ])
         );
     }
 

@@ -55,6 +55,17 @@ pub enum How {
     WorkingDirectory,
     /// The root directory of one of its threads.
     Root,
+    /// A file in this directory, which is removed, or a directory in it.
+    Within,
+    /// The working directory of one of its threads, in this directory, which is removed.
+    WorkingWithin,
+}
+
+impl How {
+    /// Whether it only stands there, as a shell does.
+    pub fn stands(self) -> bool {
+        matches!(self, Self::WorkingDirectory | Self::WorkingWithin)
+    }
 }
 
 impl fmt::Display for How {
@@ -66,6 +77,8 @@ impl fmt::Display for How {
             Self::Executable => f.write_str("executable"),
             Self::WorkingDirectory => f.write_str("working directory"),
             Self::Root => f.write_str("root"),
+            Self::Within => f.write_str("a file in it"),
+            Self::WorkingWithin => f.write_str("working directory in it"),
         }
     }
 }
@@ -115,6 +128,8 @@ mod tests {
             (How::Executable, "executable"),
             (How::WorkingDirectory, "working directory"),
             (How::Root, "root"),
+            (How::Within, "a file in it"),
+            (How::WorkingWithin, "working directory in it"),
         ];
         for (how, shown) in cases {
             assert_eq!(how.to_string(), shown);

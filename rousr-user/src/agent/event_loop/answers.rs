@@ -13,7 +13,7 @@ use crate::{
         status::{AgentStatus, Status},
         verification::Verification,
     },
-    track::{Tracker, survey::Surveyor},
+    track::{Tracker, kernel_side, survey::Surveyor},
     transaction::Opener,
 };
 
@@ -55,9 +55,13 @@ impl<T: Tracker> EventLoop<T> {
             Ok(mut status) => {
                 let seal = self.keeper.seal().clone();
                 let surveyor = self.surveyor();
+                let volume = self.keeper.volume().clone();
                 tokio::task::spawn_blocking(move || {
                     status.add_elsewhere(seal.writable_elsewhere());
-                    status.add(surveyor.and_then(Surveyor::survey));
+                    status.add(
+                        surveyor.and_then(Surveyor::survey),
+                        kernel_side::uses(&volume),
+                    );
                     send(reply, Reply::Status(Box::new(status)).into());
                 });
             }

@@ -131,6 +131,8 @@ fn push_way(text: &mut String, used: &Use) {
         Kind::Executable => text.push_str("executable"),
         Kind::WorkingDirectory => text.push_str("working directory"),
         Kind::Root => text.push_str("root"),
+        Kind::Within => text.push_str("a file in it"),
+        Kind::WorkingWithin => text.push_str("working directory in it"),
     }
     if used.writable {
         text.push_str(", writing");

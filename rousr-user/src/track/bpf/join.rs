@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use rousr_ebpf::{InodeVisit, TaskVisit, Visit, visit_flags};
+use rousr_ebpf::{InodeVisit, TaskVisit, UNTOLD, Visit, visit_flags};
 
 use crate::track::{
     control_group::Paths,
     process::{Membership, Process},
-    survey::{Link, Survey, User},
+    survey::{Link, Queue, Survey, User},
     usage::{How, Usage},
 };
 
@@ -20,6 +20,9 @@ pub(super) struct Join {
     seen: Vec<Seen>,
     places: HashMap<Key, usize>,
     links: HashMap<u64, Link>,
+    nameless: Option<u64>,
+    /// Removed directories, with the inode that is in each and how it is used.
+    around: Vec<(Key, InodeVisit, u64, How)>,
     /// The process of the last record: those of one come in a row.
     current: Option<(Key, usize)>,
 }
@@ -30,6 +33,8 @@ struct Seen {
     control_group: u64,
     name: [u8; 16],
     usages: Vec<Usage>,
+    /// Descriptors of sockets, and the files in flight in each.
+    queues: Vec<(u32, u64)>,
     /// Where mappings begin that any of several threads shows.
     starts: HashSet<u64>,
 }
@@ -38,6 +43,7 @@ struct Seen {
 pub(super) struct Joined {
     seen: Vec<Seen>,
     links: HashMap<u64, Link>,
+    nameless: Option<u64>,
 }
 
 impl Join {
@@ -47,6 +53,8 @@ impl Join {
             seen: Vec::new(),
             places: HashMap::new(),
             links: HashMap::new(),
+            nameless: None,
+            around: Vec::new(),
             current: None,
         }
     }
@@ -54,10 +62,21 @@ impl Join {
     /// All tasks come before what they use.
     pub(super) fn task(&mut self, visit: &TaskVisit) {
         let key = (visit.group, visit.started);
+        if visit.flags & visit_flags::AROUND != 0 {
+            let (below, how) = match visit.current.number {
+                0 => (visit.root.number, How::Within),
+                current => (current, How::WorkingWithin),
+            };
+            return self.around.push((key, visit.program, below, how));
+        }
         let place = *self.places.entry(key).or_insert_with(|| {
             self.seen.push(Seen::new(key, visit));
             self.seen.len() - 1
         });
+        if visit.nameless != UNTOLD {
+            // The last one is the latest; never negative but for a moment between two CPUs.
+            self.nameless = Some(u64::try_from(visit.nameless).unwrap_or(0));
+        }
         let is_first = visit.flags & visit_flags::THREAD == 0;
         for (inode, how, link, asked) in [
             (&visit.program, How::Executable, "exe", is_first),
@@ -75,6 +94,15 @@ impl Join {
     pub(super) fn descriptor(&mut self, visit: &Visit) {
         // A descriptor's number is an int.
         let number = visit.value as u32;
+        if self.add_around(visit) {
+            return;
+        }
+        if visit.flags & visit_flags::IN_FLIGHT != 0 {
+            if let Some(seen) = self.process((visit.group, visit.started)) {
+                seen.queues.push((number, visit.times));
+            }
+            return;
+        }
         let how = match visit.flags & visit_flags::PATH {
             0 => How::Descriptor(number),
             _ => How::PathDescriptor(number),
@@ -87,12 +115,26 @@ impl Join {
     }
 
     pub(super) fn mapping(&mut self, visit: &Visit) {
+        if self.add_around(visit) {
+            return;
+        }
         if self.add(visit, How::Mapping) {
             self.link(visit.inode.number, || Link::Mapping {
                 pid: visit.group,
                 start: visit.value,
             });
         }
+    }
+
+    /// Whether it is a directory around something, which is kept for later.
+    fn add_around(&mut self, visit: &Visit) -> bool {
+        let is_around = visit.flags & visit_flags::AROUND != 0;
+        if is_around {
+            let key = (visit.group, visit.started);
+            let around = (key, visit.inode, visit.times, How::Within);
+            self.around.push(around);
+        }
+        is_around
     }
 
     /// Adds a way of use, unless its process has ended meanwhile.
@@ -126,7 +168,16 @@ impl Join {
     }
 
     pub(super) fn finish(mut self) -> Joined {
-        self.seen.retain(|seen| !seen.usages.is_empty());
+        // A directory's own use shows its path best.
+        for (key, inode, below, how) in std::mem::take(&mut self.around) {
+            let usage = usage(self.device, key.0, &inode, how);
+            if let Some(seen) = self.process(key) {
+                seen.usages.push(usage);
+                self.link(inode.number, || Link::Around(below));
+            }
+        }
+        self.seen
+            .retain(|seen| !seen.usages.is_empty() || !seen.queues.is_empty());
         self.seen.sort_unstable_by_key(|seen| seen.key);
         for seen in &mut self.seen {
             Usage::merge(&mut seen.usages);
@@ -134,6 +185,7 @@ impl Join {
         Joined {
             seen: self.seen,
             links: self.links,
+            nameless: self.nameless,
         }
     }
 }
@@ -158,6 +210,7 @@ impl Seen {
             control_group: visit.control_group,
             name: visit.name,
             usages: Vec::new(),
+            queues: Vec::new(),
             starts: HashSet::new(),
         }
     }
@@ -175,26 +228,38 @@ impl Joined {
     }
 
     pub(super) fn survey(self, groups: &Paths) -> Survey {
-        let users = self.seen.into_iter().map(|seen| {
+        let mut queues = Vec::new();
+        let mut users = Vec::with_capacity(self.seen.len());
+        for seen in self.seen {
             let (pid, started) = seen.key;
             let Membership { unit, container } = match groups.get(&seen.control_group) {
                 Some(path) => Membership::of_path(path),
                 // Made meanwhile, or in a hierarchy of version 1.
                 None => Membership::of_process(pid).unwrap_or_default(),
             };
-            User {
-                process: Process {
-                    pid,
-                    comm: seen.name(),
-                    started: ticks(started),
-                    unit,
-                    container,
-                },
-                usages: seen.usages,
+            let process = Process {
+                pid,
+                comm: seen.name(),
+                started: ticks(started),
+                unit,
+                container,
+            };
+            queues.extend(seen.queues.into_iter().map(|(descriptor, files)| Queue {
+                process: process.clone(),
+                descriptor,
+                files,
+            }));
+            if !seen.usages.is_empty() {
+                users.push(User {
+                    process,
+                    usages: seen.usages,
+                });
             }
-        });
+        }
         Survey {
-            users: users.collect(),
+            users,
+            queues,
+            nameless: self.nameless,
             incomplete: 0,
             links: self.links,
         }
@@ -230,6 +295,7 @@ mod tests {
             program: inode(program),
             current: InodeVisit::default(),
             root: InodeVisit::default(),
+            nameless: UNTOLD,
         }
     }
 
@@ -314,6 +380,53 @@ mod tests {
         }
         let survey = survey(join);
         assert_eq!(uses(&survey.users[0]), [(42, How::Mapping, 2, false)]);
+    }
+
+    #[test]
+    fn what_is_in_flight_and_what_the_kernel_counts_is_told() {
+        let mut join = Join::new(1);
+        join.task(&TaskVisit {
+            nameless: 3,
+            ..task(7, 0)
+        });
+        join.task(&task(8, 0));
+        let mut socket = visit(7, 0, 5, visit_flags::IN_FLIGHT);
+        socket.times = 2;
+        join.descriptor(&socket);
+        join.descriptor(&visit(9, 0, 5, visit_flags::IN_FLIGHT));
+        let survey = survey(join);
+        assert_eq!(survey.nameless, Some(3));
+        assert!(survey.users.is_empty(), "nothing of the filesystem is used");
+        let queues = survey.queues.iter();
+        let told: Vec<(u32, u32, u64)> = queues
+            .map(|queue| (queue.process.pid, queue.descriptor, queue.files))
+            .collect();
+        assert_eq!(told, [(7, 5, 2)], "process 9 has ended");
+    }
+
+    #[test]
+    fn directories_around_what_is_used_are_told() {
+        let mut join = Join::new(1);
+        let mut standing = task(7, 40);
+        standing.current = inode(50);
+        join.task(&standing);
+        let mut above = task(7, 60);
+        above.flags = visit_flags::AROUND;
+        above.current = inode(50);
+        join.task(&above);
+        let mut around = visit(7, 61, 0, visit_flags::AROUND);
+        around.times = 40;
+        join.mapping(&around);
+        let survey = survey(join);
+        assert_eq!(
+            uses(&survey.users[0])[2..],
+            [
+                (60, How::WorkingWithin, 1, false),
+                (61, How::Within, 1, false)
+            ]
+        );
+        assert_eq!(survey.links.get(&60), Some(&Link::Around(50)));
+        assert_eq!(survey.links.get(&61), Some(&Link::Around(40)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use rousr_ebpf::globals;
 pub(super) const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// Each global of the programs with the structure and the member whose offset it holds.
-const MEMBERS: [(&str, &str, &str); 32] = [
+const MEMBERS: [(&str, &str, &str); 37] = [
     (globals::FILE_INODE, "file", "f_inode"),
     (globals::FILE_MAPPING, "file", "f_mapping"),
     (globals::FILE_MODE, "file", "f_mode"),
@@ -43,6 +43,11 @@ const MEMBERS: [(&str, &str, &str); 32] = [
     (globals::PLACE_ROOT, "fs_struct", "root"),
     (globals::PATH_ENTRY, "path", "dentry"),
     (globals::ENTRY_INODE, "dentry", "d_inode"),
+    (globals::ENTRY_PARENT, "dentry", "d_parent"),
+    (globals::FILE_PATH, "file", "f_path"),
+    (globals::SUPER_NAMELESS, "super_block", "s_remove_count"),
+    (globals::SOCKET_SOCK, "socket", "sk"),
+    (globals::SOCK_IN_FLIGHT, "unix_sock", "scm_stat.nr_fds"),
 ];
 
 /// Why the offsets could not be read.

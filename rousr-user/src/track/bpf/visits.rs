@@ -58,7 +58,7 @@ mod tests {
         // No padding: what BPF writes is initialised, byte for byte.
         assert_eq!(size_of::<InodeVisit>(), 16);
         assert_eq!(size_of::<Visit>(), 48);
-        assert_eq!(size_of::<TaskVisit>(), 88);
+        assert_eq!(size_of::<TaskVisit>(), 96);
         let mut output = Vec::new();
         for word in [10_u64, 3, 1 << 32 | 7, 5, 42, 0o100_644 << 32 | 2] {
             output.extend(word.to_ne_bytes());
