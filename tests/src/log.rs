@@ -15,11 +15,12 @@ mod tests {
 
     #[test]
     fn reads_the_lines_about_reaps() {
-        let log = " INFO reaped inode=7 bytes=4096 latency_us=900 verdict_us=310 level=\"sealed\"\n\
+        let log = " INFO reaped holds=2 path=\"/usr/a, /usr/b\" latency_us=900 verdict_us=310 level=\"sealed\"\n\
                    INFO began verdict_us=1\n\
-                   INFO reaped inode=8 bytes=4096 latency_us=901 verdict_us=12\n\
-                   INFO reaped inode=9 bytes=4096\n";
+                   INFO reaped holds=1 bytes=4096 latency_us=901 verdict_us=12\n\
+                   INFO reaped holds=1 bytes=4096\n";
         assert_eq!(of_reaps(log, "verdict_us"), [310, 12]);
         assert_eq!(of_reaps(log, "latency_us"), [900, 901]);
+        assert_eq!(of_reaps(log, "holds"), [2, 1, 1]);
     }
 }

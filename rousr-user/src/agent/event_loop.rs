@@ -1,14 +1,19 @@
 //! What the agent does with each event. Every step is short and runs to its end.
 
 mod answers;
+mod reaps;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{metrics::Metrics, opener_watch::OpenerWatch, protocol::Reply, retry::Retry};
+use super::{
+    batch::Batch, metrics::Metrics, opener_watch::OpenerWatch, pace::Pace, protocol::Reply,
+    retry::Retry,
+};
 use crate::{
+    config::Config,
     seal::Level,
-    track::{News, Tracker},
-    transaction::{Error, HostKeeper, Opener, Outcome, Reaping},
+    track::Tracker,
+    transaction::{Error, HostKeeper, Opener, Outcome},
 };
 
 pub(super) struct EventLoop<T> {
@@ -17,6 +22,9 @@ pub(super) struct EventLoop<T> {
     metrics: Metrics,
     /// The holds there are, with the disk space that each takes.
     holds: BTreeMap<u64, u64>,
+    /// Inodes that wait for the next window.
+    pub(super) batch: Batch,
+    pace: Pace,
     /// Holds to look at again though no event tells to: what refers to them, a mount, a uprobe, a
     /// path lookup under way, sends none when it goes.
     pub(super) doubtful: Retry<u64>,
@@ -37,7 +45,11 @@ const SEAL: (Duration, Duration) = (Duration::from_millis(500), Duration::from_s
 
 impl<T: Tracker> EventLoop<T> {
     pub(super) fn new(keeper: HostKeeper, tracker: T, metrics: Metrics) -> Self {
+        // Why it cannot be used is told at the start.
+        let Config { window_pause, .. } = keeper.config().unwrap_or_default();
         Self {
+            batch: Batch::default(),
+            pace: Pace::new(window_pause),
             keeper,
             tracker,
             metrics,
@@ -58,110 +70,9 @@ impl<T: Tracker> EventLoop<T> {
         self.measure();
     }
 
-    /// Inodes lost a holder: those without any go.
-    pub(super) fn released(&mut self, news: &News) {
-        // Of several releases of an inode the last one stays.
-        let latest: BTreeMap<u64, u64> = news
-            .releases
-            .iter()
-            .map(|release| (release.inode, release.at))
-            .collect();
-        if news.lost {
-            self.resync("the kernel side may have lost an event", &latest);
-        } else {
-            let inodes: Vec<u64> = latest.keys().copied().collect();
-            self.reap(&inodes, &latest);
-        }
-        self.measure();
-    }
-
-    /// Holds that the kernel would not give up: their last user may be gone.
-    pub(super) fn look_again(&mut self) {
-        let due = self.doubtful.due();
-        self.reap(&due, &BTreeMap::new());
-        self.measure();
-    }
-
-    fn reap(&mut self, inodes: &[u64], released: &BTreeMap<u64, u64>) {
-        let failed = match self.keeper.reap(&mut self.tracker, inodes.iter().copied()) {
-            Ok(reaping) => {
-                self.reaped(&reaping, released);
-                !reaping.errors.is_empty()
-            }
-            Err(error) => {
-                self.failed("cannot reap", &error);
-                true
-            }
-        };
-        self.look_again_at(inodes, failed);
-    }
-
-    /// A hold with a count of zero that is still there is used by something that no count knows. Where
-    /// something `failed`, whatever is still there may have lost its last holder.
-    fn look_again_at(&mut self, inodes: &[u64], failed: bool) {
-        for &inode in inodes {
-            let is_doubtful = failed || self.tracker.holders(inode) == Some(0);
-            let is_held = self.holds.contains_key(&inode);
-            self.doubtful.set(inode, is_held && is_doubtful);
-        }
-    }
-
-    /// Counts may be wrong: they are brought into agreement with the kernel, and every hold is looked
-    /// at, as an event that was lost may have been its last.
-    fn resync(&mut self, why: &str, released: &BTreeMap<u64, u64>) {
-        tracing::warn!("{why}; comparing every count with the kernel's");
-        let resynced = self.tracker.resync();
-        if let Err(error) = &resynced {
-            self.failed("counts may be wrong", error);
-        }
-        self.resyncing.set((), resynced.is_err());
-        let all: Vec<u64> = self.holds.keys().copied().collect();
-        self.reap(&all, released);
-    }
-
-    /// A comparison that failed is made again.
-    pub(super) fn resync_again(&mut self) {
-        if !self.resyncing.due().is_empty() {
-            self.resync("counts may be wrong", &BTreeMap::new());
-            self.measure();
-        }
-    }
-
     fn failed(&self, what: &str, error: &impl std::error::Error) {
         self.metrics.errors.inc();
         tracing::error!("{what}: {error}");
-    }
-
-    fn reaped(&mut self, reaping: &Reaping, released: &BTreeMap<u64, u64>) {
-        for hold in &reaping.reaped {
-            self.holds.remove(&hold.inode);
-            self.metrics.reaped.inc();
-            let since_release = |at: u64| {
-                let released = released.get(&hold.inode)?;
-                Some(Duration::from_nanos(at.saturating_sub(*released)))
-            };
-            let verdict = since_release(hold.verdict);
-            let latency = since_release(hold.at);
-            if let Some(latency) = latency {
-                self.metrics.latency.observe(latency.as_secs_f64());
-            }
-            tracing::info!(
-                inode = hold.inode,
-                path = hold.path.as_ref().map(|path| path.display().to_string()),
-                bytes = hold.bytes,
-                verdict_us = verdict.map(microseconds),
-                latency_us = latency.map(microseconds),
-                level = reaping.level.map(Level::as_str),
-                "reaped",
-            );
-        }
-        for inode in &reaping.gone {
-            self.holds.remove(inode);
-        }
-        for error in &reaping.errors {
-            self.metrics.errors.inc();
-            tracing::error!("{error}");
-        }
     }
 
     /// One for whom the volume is writable may be gone.
@@ -234,6 +145,7 @@ impl<T: Tracker> EventLoop<T> {
             Ok(outcome) => {
                 self.metrics.preserved.inc_by(outcome.preserved);
                 self.metrics.reaped.inc_by(outcome.reaped);
+                self.count_windows(outcome.reaped);
                 for warning in &outcome.warnings {
                     tracing::warn!("{warning}");
                 }
@@ -293,8 +205,4 @@ impl<T: Tracker> EventLoop<T> {
             self.keeper.openers()?,
         ))
     }
-}
-
-fn microseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -48,6 +48,12 @@ pub(super) struct Metrics {
     pub(super) reaped: Counter,
     /// Seconds from the last release of an inode to the removal of its hold.
     pub(super) latency: Histogram,
+    /// Windows that were open.
+    pub(super) windows: Counter,
+    /// Seconds that one was.
+    pub(super) window: Histogram,
+    /// Holds removed in one.
+    pub(super) window_reaps: Histogram,
     /// Failed steps.
     pub(super) errors: Counter,
 }
@@ -73,6 +79,20 @@ impl Metrics {
             "From the last release of an inode to the removal of its hold",
             Unit::Seconds,
             latency.clone(),
+        );
+        // A quarter of a millisecond to eight seconds.
+        let window = Histogram::new(exponential_buckets(0.000_25, 2.0, 16));
+        registry.register_with_unit(
+            "window",
+            "How long the filesystem was writable for us alone",
+            Unit::Seconds,
+            window.clone(),
+        );
+        let window_reaps = Histogram::new(exponential_buckets(1.0, 2.0, 12));
+        registry.register(
+            "window_reaps",
+            "Holds removed in one window",
+            window_reaps.clone(),
         );
         let mut gauge = |name, help| {
             let gauge = Gauge::default();
@@ -117,6 +137,7 @@ impl Metrics {
             "holds_reaped",
             "Holds removed because nobody used their inode any more",
         );
+        let windows = counter("windows", "Times the filesystem was writable for us alone");
         let errors = counter("errors", "Steps that failed; the log says which");
         Self {
             registry: Arc::new(Mutex::new(registry)),
@@ -134,6 +155,9 @@ impl Metrics {
             preserved,
             reaped,
             latency,
+            windows,
+            window,
+            window_reaps,
             errors,
         }
     }

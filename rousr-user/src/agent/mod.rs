@@ -1,5 +1,6 @@
 //! The daemon: one event loop that is told of releases and asked by hooks.
 
+mod batch;
 pub mod blocker;
 pub mod client;
 pub mod command;
@@ -10,6 +11,7 @@ pub mod metrics;
 pub mod names;
 mod opener_watch;
 pub mod orphans;
+mod pace;
 pub mod protocol;
 pub mod remedy;
 pub mod restart;
@@ -124,6 +126,7 @@ async fn serve(keeper: HostKeeper, tracker: impl Tracker) -> anyhow::Result<()> 
     loop {
         tokio::select! {
             news = events.tracker.news() => events.released(&news),
+            () = events.batch.wait() => events.reap_batch(),
             () = events.doubtful.wait() => events.look_again(),
             () = events.sealing.wait() => events.seal_again(),
             () = events.resyncing.wait() => events.resync_again(),

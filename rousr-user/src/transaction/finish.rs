@@ -138,7 +138,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         self.watch(tracker, warnings)?;
         let (entries, damage) = self.ledger.load();
         warnings.extend(damage.iter().map(ToString::to_string));
-        let (settled, level) = self.seal.window(|root| {
+        let (settled, level) = self.window(|root| {
             let Some(store) = self.store(root)? else {
                 return Ok::<_, Error>(Settled::default());
             };

@@ -1,6 +1,7 @@
 //! The keeper of one volume, and the two steps that only turn the seal.
 
 use std::{
+    cell::RefCell,
     io,
     os::fd::{AsFd as _, BorrowedFd},
     path::{Path, PathBuf},
@@ -98,6 +99,8 @@ pub struct Keeper<M, L, S> {
     pub(super) leases: S,
     pub(super) ledger: Ledger,
     pub(super) places: Places,
+    /// How long windows were open that nobody asked for yet.
+    pub(super) windows: RefCell<Vec<Duration>>,
 }
 
 /// The keeper on the running kernel.
@@ -129,6 +132,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             leases,
             ledger: Ledger::new(&places.ledger),
             places,
+            windows: RefCell::default(),
         }
     }
 

@@ -15,6 +15,7 @@ mod keeper;
 mod openings;
 mod preserve;
 mod reap;
+mod window;
 
 #[cfg(test)]
 mod tests;

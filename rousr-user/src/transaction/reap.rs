@@ -62,7 +62,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             tracker.rest();
             return Ok(reaping);
         }
-        let (unlinked, level) = self.seal.window(|root| {
+        let (unlinked, level) = self.window(|root| {
             let store = self.store(root)?;
             let unlink = |free: Free| {
                 let unlinked = unlink(store.as_ref(), free);

@@ -73,7 +73,7 @@ impl Record {
 
     /// Adds what the agent's metrics and log say.
     pub(super) fn agent(&mut self, counters: &Counters, log: &str) {
-        self.run.reaped = log.matches(" reaped inode=").count() as u64;
+        self.run.reaped = log::of_reaps(log, "holds").iter().sum();
         self.run.recursion_misses = counters.total_of("rousr_tracker_losses", "recursion");
         self.run.losses = counters.total("rousr_tracker_losses");
         let releases = counters.total("rousr_tracker_releases");

@@ -1,6 +1,6 @@
 //! What the agent answers to hooks and commands.
 
-use std::{collections::BTreeMap, io, process};
+use std::{io, process};
 
 use tokio::sync::oneshot;
 
@@ -78,7 +78,7 @@ impl<T: Tracker> EventLoop<T> {
         let (entries, _) = self.keeper.ledger().load();
         let verification = Verification::new(&comparisons, &entries);
         if !verification.differences.is_empty() {
-            self.resync("counts are wrong", &BTreeMap::new());
+            self.resync("counts are wrong");
         }
         Reply::Verified(verification)
     }
