@@ -7,6 +7,7 @@ mod fallback;
 mod holders;
 mod hooks;
 mod kinds;
+mod layouts;
 mod openers;
 mod removal;
 mod sealing;

@@ -111,14 +111,33 @@ pub fn keep_dirty_copy(path: &Path) -> io::Result<Infallible> {
 ///
 /// Panics where /usr is no mount.
 pub fn usr_flags() -> (String, String) {
+    flags_of("/usr").expect("/usr is a mount")
+}
+
+/// The same of the mount that holds /usr.
+///
+/// # Panics
+///
+/// Panics where mountinfo tells of none.
+pub fn flags() -> (String, String) {
+    flags_of("/usr")
+        .or_else(|| flags_of("/"))
+        .expect("/ is a mount")
+}
+
+/// The flags of a mount and of its superblock; none where nothing is mounted there.
+///
+/// # Panics
+///
+/// Panics where mountinfo cannot be read.
+pub fn flags_of(mount_point: &str) -> Option<(String, String)> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
     let line = mounts
         .lines()
-        .rfind(|line| line.split(' ').nth(4) == Some("/usr"))
-        .expect("/usr is a mount");
+        .rfind(|line| line.split(' ').nth(4) == Some(mount_point))?;
     let fields: Vec<&str> = line.split(' ').collect();
     let flag = |options: &str| options.split(',').next().unwrap_or_default().to_owned();
-    (flag(fields[5]), flag(fields[fields.len() - 1]))
+    Some((flag(fields[5]), flag(fields[fields.len() - 1])))
 }
 
 /// Fails unless mount and superblock of /usr are read-only, and says what rousr knows about it.
@@ -254,7 +273,13 @@ pub fn orphans() -> Vec<PathBuf> {
 
 /// The inode numbers in the hold directory.
 pub fn holds() -> BTreeSet<u64> {
-    fs::read_dir(HOLDS)
+    // At the top of the filesystem that holds /usr.
+    let folder = if Path::new(HOLDS).exists() {
+        HOLDS
+    } else {
+        "/.rousr"
+    };
+    fs::read_dir(folder)
         .map(|names| {
             names
                 .filter_map(|name| name.ok()?.file_name().to_str()?.parse().ok())

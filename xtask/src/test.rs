@@ -6,9 +6,10 @@ mod scenarios;
 use std::{process::ExitCode, thread};
 
 use anyhow::Result;
+use clap::ValueEnum as _;
 
 use crate::{
-    lab::kernel::Kernel,
+    lab::{kernel::Kernel, layout::Layout},
     say,
     setup::{self, Need},
     torture,
@@ -25,6 +26,25 @@ pub(crate) struct Arguments {
     /// Only the scenarios whose name contains this, on the default kernel
     #[arg(long, value_name = "NAME", conflicts_with = "host")]
     scenario: Option<String>,
+
+    /// Only the scenarios of a layout, or of all; `cargo xtask vm --help` lists them
+    #[arg(long, value_name = "LAYOUT|all", value_parser = layouts, conflicts_with_all = ["host", "scenario"])]
+    fs: Option<Layouts>,
+
+    /// The kernel for --scenario and --fs
+    #[arg(long, value_enum, default_value_t = Kernel::Trixie)]
+    kernel: Kernel,
+}
+
+/// Those of which the scenarios are to run.
+#[derive(Clone, Debug)]
+struct Layouts(Vec<Layout>);
+
+fn layouts(name: &str) -> Result<Layouts, String> {
+    match name {
+        "all" => Ok(Layouts(Layout::WITH_SCENARIOS.into())),
+        name => Layout::from_str(name, false).map(|layout| Layouts(vec![layout])),
+    }
 }
 
 /// Tests that passed and failed.
@@ -52,13 +72,14 @@ fn at_once() -> usize {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     setup::ensure(Need::TOOLCHAIN)?;
     let mut tally = Tally::default();
-    if arguments.scenario.is_none() {
+    let is_part = arguments.scenario.is_some() || arguments.fs.is_some();
+    if !is_part {
         tally.add(host::run()?);
     }
     if !arguments.host {
         setup::ensure(Need::LAB)?;
-        tally.add(guests(arguments.scenario.as_deref())?);
-        if arguments.scenario.is_none() {
+        tally.add(guests(&boots(arguments))?);
+        if !is_part {
             tally.add(torture()?);
         }
     }
@@ -80,18 +101,43 @@ fn torture() -> Result<Tally> {
     Ok(tally)
 }
 
-/// The full set on one kernel; on the others, and where the kernel preempts, what depends on them.
-fn guests(filter: Option<&str>) -> Result<Tally> {
+/// The full set on one kernel; on the others, and where the kernel preempts, what depends on them; and on
+/// some layouts, one of each kind, the story of that.
+fn boots(arguments: &Arguments) -> Vec<Boot> {
     const KERNEL_DEPENDENT: &[&str] = &["upgrade", "openers", "kinds::all", "holders"];
-    let boots: Vec<Boot> = match filter {
-        Some(filter) => vec![Boot::new(Kernel::Trixie, "", &[filter])],
-        None => vec![
-            Boot::new(Kernel::Trixie, "", &[]),
-            Boot::new(Kernel::Bookworm, "", KERNEL_DEPENDENT),
-            Boot::new(Kernel::Backports, "", KERNEL_DEPENDENT),
-            Boot::new(Kernel::Backports, "preempt=full", KERNEL_DEPENDENT),
-        ],
+    const LAYOUTS: [Layout; 4] = [
+        Layout::Xfs,
+        Layout::Subvolume,
+        Layout::Root,
+        Layout::Squashfs,
+    ];
+    let Arguments { kernel, .. } = *arguments;
+    let of_layouts = |layouts: &[Layout]| {
+        let boots = layouts.iter();
+        boots
+            .map(|&layout| Boot::of_layout(layout, kernel))
+            .collect::<Vec<_>>()
     };
+    if let Some(Layouts(layouts)) = &arguments.fs {
+        return of_layouts(layouts);
+    }
+    if let Some(filter) = &arguments.scenario {
+        return vec![Boot::new(kernel, "", &[filter])];
+    }
+    let mut boots = vec![
+        Boot::new(Kernel::Trixie, "", &[]),
+        Boot::new(Kernel::Bookworm, "", KERNEL_DEPENDENT),
+        Boot::new(Kernel::Backports, "", KERNEL_DEPENDENT),
+        Boot::new(Kernel::Backports, "preempt=full", KERNEL_DEPENDENT),
+    ];
+    boots.extend(of_layouts(&LAYOUTS));
+    boots
+}
+
+fn guests(boots: &[Boot]) -> Result<Tally> {
+    for boot in boots {
+        setup::ensure(&[boot.need()])?;
+    }
     let scenarios = Scenarios::build()?;
     let mut tally = Tally::default();
     for batch in boots.chunks(at_once()) {

@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use clap::{ValueEnum, value_parser};
+use clap::value_parser;
 
 use crate::guest::{Ending, Guest, Init};
-use crate::lab::kernel::Kernel;
+use crate::lab::{kernel::Kernel, layout::Layout};
 use crate::setup::{self, Need};
 use crate::{install, lab, say};
 
@@ -33,9 +33,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value_t = Init::Sh)]
     init: Init,
 
-    /// The filesystem of /usr
-    #[arg(long, value_enum, default_value_t = Filesystem::Ext4)]
-    fs: Filesystem,
+    /// What /usr lies on
+    #[arg(long, value_enum, default_value_t = Layout::Ext4)]
+    fs: Layout,
 
     /// Copy this folder to /run/share
     #[arg(long, value_name = "DIR")]
@@ -81,12 +81,6 @@ pub(crate) struct Arguments {
     command: Vec<OsString>,
 }
 
-/// What /usr can be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Filesystem {
-    Ext4,
-}
-
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     if let Some(share) = &arguments.share {
         ensure!(share.is_dir(), "--share {}: not a folder", share.display());
@@ -95,6 +89,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         fs::create_dir_all(out).with_context(|| format!("--out {}", out.display()))?;
     }
     setup::ensure(Need::LAB)?;
+    setup::ensure(&[Need::Layout(arguments.fs)])?;
     let installed = match arguments.no_rousr {
         true => Vec::new(),
         false => {
@@ -107,6 +102,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     let guest = Guest {
         kernel: arguments.kernel,
         init: arguments.init,
+        layout: arguments.fs,
         cpus: arguments.cpus,
         memory_mib: arguments.memory,
         icount: arguments.icount,
@@ -115,6 +111,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         installed,
         share: arguments.share,
         out: arguments.out,
+        blank: None,
     };
     let status = match guest.run(&arguments.command, &mut stdout())? {
         Ending::Exited(status) => status,

@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    blocker::{self, Blocker},
+    blocker::{self, Blocker, BlockerKind},
     orphans::Orphans,
     remedy::Remedy,
 };
@@ -42,6 +42,12 @@ pub struct Status {
     pub wanted: Level,
     /// Who says so.
     pub wanted_by: Source,
+    /// The highest level that it can have while others write to its filesystem.
+    pub reachable: Level,
+    /// Where these have it mounted.
+    pub shared_with: Vec<String>,
+    /// Why it can never be made writable, where that is so.
+    pub frozen: Option<String>,
     /// For whom the volume is writable, and since when.
     pub openings: Vec<Opening>,
     /// The agent; absent where none is running.
@@ -185,6 +191,8 @@ impl Status {
         let wanted: Wanted = keeper.wanted_by()?;
         let misconfigured = keeper.config().err().map(|error| error.to_string());
         let openings = keeper.openings()?;
+        let state = keeper.seal().state()?;
+        let shared_with = keeper.seal().shared_with()?;
         let listing = keeper.holds()?;
         let (entries, damage) = keeper.ledger().load();
         let strays = listing.strays.iter().map(ToString::to_string);
@@ -205,9 +213,14 @@ impl Status {
             mount_point: volume.mount_point.to_string_lossy().into_owned(),
             filesystem: volume.fs_type.to_string_lossy().into_owned(),
             source: volume.source.to_string_lossy().into_owned(),
-            level: keeper.level()?,
+            level: Level::of(state),
             wanted: wanted.level,
             wanted_by: wanted.by,
+            reachable: Level::reachable(state),
+            shared_with: (shared_with.iter())
+                .map(|mount_point| mount_point.to_string_lossy().into_owned())
+                .collect(),
+            frozen: state.frozen.map(|frozen| frozen.to_string()),
             openings: openings.map_or_else(Vec::new, |openings| openings.reasons),
             agent,
             holds,
@@ -259,6 +272,12 @@ impl Status {
         }
         self.blockers = blocker::among(&survey, &kernel);
         self.orphans = Orphans::new(&survey, &self.blockers);
+        // Where the superblock stays writable for others, only a writer is in the way, and only of the mount.
+        if self.reachable < Level::Sealed {
+            let is_open = self.level == Level::Open;
+            self.blockers
+                .retain(|blocker| is_open && blocker.kind == BlockerKind::Writer);
+        }
     }
 }
 

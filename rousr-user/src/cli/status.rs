@@ -81,6 +81,7 @@ fn write_view(text: &mut String, status: &Status) -> std::fmt::Result {
             "nothing here is wanted read-only: rousr only tracks and reaps"
         )?;
     }
+    write_limits(text, status)?;
     for opening in &status.openings {
         writeln!(text, "it is open for {}", opening.opener)?;
     }
@@ -106,6 +107,22 @@ fn write_view(text: &mut String, status: &Status) -> std::fmt::Result {
     write_elsewhere(text, status)?;
     for warning in &status.warnings {
         writeln!(text, "\nwarning: {}", visible(warning))?;
+    }
+    Ok(())
+}
+
+/// What it can be at most, and whether it can be opened at all.
+fn write_limits(text: &mut String, status: &Status) -> std::fmt::Result {
+    if status.reachable < Level::Sealed {
+        writeln!(
+            text,
+            "{} is the most it can be, since its filesystem is writable for others ({})",
+            status.reachable,
+            visible(&status.shared_with.join(", "))
+        )?;
+    }
+    if let Some(frozen) = &status.frozen {
+        writeln!(text, "it can never be made writable: {frozen}")?;
     }
     Ok(())
 }

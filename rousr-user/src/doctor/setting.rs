@@ -71,6 +71,8 @@ pub struct Mounted {
     pub wanted: Wanted,
     /// Why the configuration cannot be used.
     pub misconfigured: Option<String>,
+    /// Why it can never be made writable, where that is so.
+    pub frozen: Option<String>,
     /// For whom it is writable, as far as they are still there.
     pub openers: Vec<Opener>,
 }
@@ -106,11 +108,7 @@ impl Setting {
 
     pub(super) fn judge(&self, choice: &Choice) -> Vec<Check> {
         let mut checks = match &self.mounted {
-            Ok(mounted) => vec![
-                mounted.judge_configuration(),
-                mounted.judge_wanted(),
-                mounted.judge_level(),
-            ],
+            Ok(mounted) => mounted.judge(),
             Err(error) => {
                 vec![check("volume", Verdict::Unknown, error).then("run `rousr doctor` as root")]
             }
@@ -146,9 +144,23 @@ impl Mounted {
             level: keeper.level()?,
             wanted: keeper.wanted_by()?,
             misconfigured: keeper.config().err().map(|error| error.to_string()),
+            frozen: (keeper.seal().state()?.frozen).map(|frozen| frozen.to_string()),
             openers: openers_alive(&keeper)?,
             mount_point: keeper.volume().mount_point.clone(),
         })
+    }
+
+    fn judge(&self) -> Vec<Check> {
+        let mut checks = vec![
+            self.judge_configuration(),
+            self.judge_wanted(),
+            self.judge_level(),
+        ];
+        checks.extend(self.frozen.as_ref().map(|frozen| {
+            let detail = format!("{} can never be made writable", self.mount_point.display());
+            check("upgrades", Verdict::Wrong, detail).then(frozen)
+        }));
+        checks
     }
 
     fn judge_configuration(&self) -> Check {

@@ -79,6 +79,7 @@ fn well_with(agent: Agent) -> Setting {
                 by: Source::Fstab { line: 3 },
             },
             misconfigured: None,
+            frozen: None,
             openers: Vec::new(),
         }),
         agent,

@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf};
 
+use crate::sys::frozen::Frozen;
+
 /// Why a state could not be read or reached.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -14,6 +16,14 @@ pub enum Error {
     Writer {
         /// The mount that stays writable.
         mount_point: PathBuf,
+    },
+    /// Nothing can make it writable.
+    #[error("{} can never be made writable: {frozen}", .mount_point.display())]
+    Frozen {
+        /// The mount.
+        mount_point: PathBuf,
+        /// Why.
+        frozen: Frozen,
     },
     /// A call failed for another reason.
     #[error("{}: cannot {what} ({call}): {source}; {}", .mount_point.display(), next_step(.source))]

@@ -75,6 +75,7 @@ mod tests {
             mount_read_only,
             superblock_read_only,
             shared_writable,
+            frozen: None,
         }
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::step::{Actual, Step};
 use super::window::Window;
 use super::{Error, Level, State};
-use crate::sys::mount::{MountState, Mounts};
+use crate::sys::mount::{HostMounts, MountState, Mounts};
 
 /// The read-only state of one mounted filesystem, and the moves between its states.
 ///
@@ -60,7 +60,15 @@ impl<M: Mounts> Seal<M> {
     /// Makes it writable: the superblock first, so that no writer meets a mount that lies. Where that
     /// fails, it is as before.
     pub fn unseal(&self) -> Result<(), Error> {
-        self.move_to(&mut self.look()?, State::Open).map(drop)
+        let mut position = self.look()?;
+        if let Some(frozen) = position.actual.flags.frozen {
+            let mount_point = self.mount_point.clone();
+            return Err(Error::Frozen {
+                mount_point,
+                frozen,
+            });
+        }
+        self.move_to(&mut position, State::Open).map(drop)
     }
 
     /// Makes it read-only as far as possible, and says how far that is.
@@ -182,6 +190,15 @@ impl<M: Mounts> Seal<M> {
             call,
             source,
         }
+    }
+}
+
+impl Seal<HostMounts> {
+    /// Where else the superblock is mounted and writable, which keeps it so.
+    pub fn shared_with(&self) -> Result<Vec<PathBuf>, Error> {
+        self.mounts
+            .writable_beside(&self.open()?)
+            .map_err(self.failed("look for its other mounts", "/proc/thread-self/mountinfo"))
     }
 }
 

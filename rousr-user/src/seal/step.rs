@@ -167,6 +167,7 @@ mod tests {
         for bits in 0..8 {
             for twin in [Twin::Missing, Twin::ReadOnly, Twin::Writable] {
                 let flags = MountState {
+                    frozen: None,
                     mount_read_only: bits & 1 != 0,
                     superblock_read_only: bits & 2 != 0,
                     shared_writable: bits & 4 != 0,

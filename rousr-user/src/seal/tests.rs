@@ -18,6 +18,7 @@ fn machine(state: MountState) -> (Seal<FakeMounts>, Rc<RefCell<Model>>) {
 }
 
 const OPEN: MountState = MountState {
+    frozen: None,
     mount_read_only: false,
     superblock_read_only: false,
     shared_writable: false,

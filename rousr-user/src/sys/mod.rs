@@ -8,6 +8,7 @@
 
 pub mod clock;
 pub mod file_handle;
+pub mod frozen;
 pub mod lease;
 pub mod links;
 pub mod loop_device;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{
     AtFlags, CWD, Mode, OFlags, StatVfsMountFlags, StatxFlags, openat, statvfs, statx,
@@ -13,6 +13,7 @@ use rustix::mount::{
 };
 
 use super::{
+    frozen::Frozen,
     mountinfo,
     namespace::{self, Foreign},
 };
@@ -27,6 +28,8 @@ pub struct MountState {
     /// Another mount of the same superblock in this mount namespace is not read-only, so that the
     /// superblock's flag would take more than this mount.
     pub shared_writable: bool,
+    /// Why it can never be made writable, where that is so.
+    pub frozen: Option<Frozen>,
 }
 
 /// The calls that read and change read-only flags.
@@ -119,6 +122,18 @@ impl HostMounts {
         mount_setattr(mount.as_fd(), 0, 0)
     }
 
+    /// Where else in this mount namespace the mount's superblock is mounted and not read-only.
+    ///
+    /// # Errors
+    ///
+    /// Fails where it is no mount of this mount namespace.
+    pub fn writable_beside(&self, mount: &OwnedFd) -> io::Result<Vec<PathBuf>> {
+        find(mount, |mounts, id| {
+            let others = writable_beside(mounts, id);
+            Some(others.map(|other| other.mount_point.clone()).collect())
+        })
+    }
+
     /// Whether the kernel lets this process change a superblock's flags. Changes none.
     ///
     /// # Errors
@@ -167,13 +182,25 @@ pub fn read_mountinfo() -> io::Result<Vec<u8>> {
 
 fn state_of(mounts: &[mountinfo::Mount], id: u64) -> Option<MountState> {
     let mount = mounts.iter().find(|mount| mount.id == id)?;
-    let shared_writable = mounts
-        .iter()
-        .any(|other| other.id != id && other.device == mount.device && !other.mount_read_only);
+    let shared_writable = writable_beside(mounts, id).next().is_some();
     Some(MountState {
         mount_read_only: mount.mount_read_only,
         superblock_read_only: mount.superblock_read_only,
         shared_writable,
+        frozen: Frozen::of(mount),
+    })
+}
+
+/// The other mounts of a mount's superblock that are not read-only.
+fn writable_beside(
+    mounts: &[mountinfo::Mount],
+    id: u64,
+) -> impl Iterator<Item = &mountinfo::Mount> {
+    let own = mounts.iter().find(|mount| mount.id == id);
+    mounts.iter().filter(move |other| {
+        own.is_some_and(|own| own.device == other.device)
+            && other.id != id
+            && !other.mount_read_only
     })
 }
 
@@ -233,6 +260,7 @@ mod tests {
                 mount_read_only,
                 superblock_read_only,
                 shared_writable,
+                frozen: None,
             })
         };
         assert_eq!(state_of(&mounts, 2), state(true, false, true));

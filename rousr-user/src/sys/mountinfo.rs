@@ -47,6 +47,8 @@ pub struct Mount {
     pub source: OsString,
     /// The superblock's read-only flag.
     pub superblock_read_only: bool,
+    /// All of the superblock's options, as the kernel writes them.
+    pub options: Vec<u8>,
 }
 
 /// The mounts of `bytes`, the content of a mountinfo file, in its order.
@@ -85,7 +87,8 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
     fields.find(|field| *field == b"-")?;
     let fs_type = OsString::from_vec(unescape(fields.next()?));
     let source = OsString::from_vec(unescape(fields.next()?));
-    let superblock_read_only = read_only(fields.next()?)?;
+    let options = fields.next()?;
+    let superblock_read_only = read_only(options)?;
     Some(Mount {
         id,
         parent,
@@ -96,6 +99,7 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
         fs_type,
         source,
         superblock_read_only,
+        options: options.to_owned(),
     })
 }
 
@@ -191,6 +195,7 @@ garbage
             fs_type: "btrfs".into(),
             source: "/dev/sda#1".into(),
             superblock_read_only: true,
+            options: b"ro,space_cache".into(),
         };
         assert_eq!(mounts[2], expected);
     }

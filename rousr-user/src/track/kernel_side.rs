@@ -181,6 +181,7 @@ mod tests {
     fn a_mount_of_what_was_removed_is_told_with_its_path() {
         let folder = tempfile::tempdir().expect("a folder");
         let mount = |root: &str, minor| Mount {
+            options: Vec::new(),
             id: 7,
             parent: 1,
             device: Device { major: 8, minor },

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::makedev;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -16,6 +17,7 @@ use super::{
     procfs,
     usage::Usage,
 };
+use crate::sys::mountinfo::Device;
 
 /// What a survey goes by.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -48,6 +50,16 @@ impl Surveyor {
             visits,
             left_out: None,
         })
+    }
+
+    /// By /proc where the superblock's files have another `st_dev` than it, as those of a btrfs's
+    /// subvolumes: the iterators tell of all of them, and one inode number stands for several there.
+    pub fn of_one_numbering(self, superblock: Device) -> Self {
+        let is_one = self.device == makedev(superblock.major, superblock.minor);
+        Self {
+            visits: self.visits.filter(|_| is_one),
+            ..self
+        }
     }
 
     /// Leaves a process out.

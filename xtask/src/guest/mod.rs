@@ -20,7 +20,7 @@ use clap::ValueEnum;
 use tempfile::TempDir;
 
 use crate::install::Installed;
-use crate::lab::kernel::Kernel;
+use crate::lab::{kernel::Kernel, layout::Layout};
 use crate::{lab, say};
 pub(crate) use console::EmulatorFault;
 use ending::Scanner;
@@ -31,6 +31,8 @@ use qemu::Machine;
 pub(crate) struct Guest {
     pub(crate) kernel: Kernel,
     pub(crate) init: Init,
+    /// What /usr lies on.
+    pub(crate) layout: Layout,
     pub(crate) cpus: u32,
     pub(crate) memory_mib: u32,
     /// The guest's clock counts instructions; one CPU.
@@ -45,6 +47,8 @@ pub(crate) struct Guest {
     pub(crate) share: Option<PathBuf>,
     /// The folder that receives what the command left in /run/out.
     pub(crate) out: Option<PathBuf>,
+    /// A disk to be filled, which the guest finds by the link /run/rousr-lab/disk-blank.
+    pub(crate) blank: Option<PathBuf>,
 }
 
 /// PID 1.
@@ -101,6 +105,7 @@ impl Guest {
         Self {
             kernel,
             init: Init::Systemd,
+            layout: Layout::Ext4,
             cpus: 2,
             memory_mib: 2048,
             icount: false,
@@ -109,6 +114,7 @@ impl Guest {
             installed: Vec::new(),
             share: None,
             out: None,
+            blank: None,
         }
     }
 

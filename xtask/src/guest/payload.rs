@@ -29,6 +29,9 @@ pub(super) fn write(file: &Path, guest: &Guest, command: &[OsString]) -> Result<
     for link in install::enabling_links(&guest.installed)? {
         symlink(&mut tar, &link, install::ENABLED_UNIT)?;
     }
+    if let Some(layout) = guest.layout.script()? {
+        append(&mut tar, "run/rousr-lab/layout", 0o644, &layout)?;
+    }
     let runner = fs::read(lab::recipe().join("run"))?;
     append(&mut tar, "run/rousr-lab/run", 0o755, &runner)?;
     append(&mut tar, "run/rousr-lab/command", 0o644, &script(command))?;

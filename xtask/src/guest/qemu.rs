@@ -83,6 +83,12 @@ impl Machine {
             .args(disk("usr", &images.join("usr.img"), "snapshot=on"))
             .args(disk("payload", &self.payload, "readonly=on"))
             .args(disk("out", &self.out, "cache=unsafe"));
+        if let Some(layout) = guest.layout.disk()? {
+            command.args(disk("layout", &layout, "snapshot=on"));
+        }
+        if let Some(blank) = &guest.blank {
+            command.args(disk("blank", blank, "cache=unsafe"));
+        }
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -173,8 +179,13 @@ fn has_kvm() -> bool {
 
 fn kernel_arguments(guest: &Guest) -> String {
     format!(
-        "{KERNEL_ARGUMENTS} rousr.init={} {}",
+        "{KERNEL_ARGUMENTS} rousr.init={}{} {}",
         guest.init.name(),
+        if guest.blank.is_some() {
+            " rousr.blank"
+        } else {
+            ""
+        },
         guest.append
     )
 }

@@ -5,6 +5,7 @@ pub(crate) mod demo_package;
 pub(crate) mod image;
 pub(crate) mod initramfs;
 pub(crate) mod kernel;
+pub(crate) mod layout;
 pub(crate) mod tools;
 pub(crate) mod upgrade;
 

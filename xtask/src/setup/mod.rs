@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
-use crate::lab::kernel::Kernel;
 use crate::lab::{busybox, image, tools, upgrade};
+use crate::lab::{kernel::Kernel, layout::Layout};
 use crate::{cache, say};
 
 /// Prepare the machine: programs, the BPF toolchain, kernels and the guest's image
@@ -68,6 +68,8 @@ pub(crate) enum Need {
     Busybox,
     /// The guests' disks; needs all of the above but the toolchain.
     Image,
+    /// The disk that guests of a layout need beside the others.
+    Layout(Layout),
     /// The tools that benchmarks compare with.
     Tools,
 }
@@ -109,6 +111,7 @@ impl Need {
             Self::Upgrade => "upgrade".into(),
             Self::Busybox => "busybox".into(),
             Self::Image => "guest image".into(),
+            Self::Layout(layout) => format!("layout {}", layout.name()),
             Self::Tools => tools::TOOLS.join(" and "),
         }
     }
@@ -132,6 +135,10 @@ impl Need {
                 let folder = image::folder()?;
                 Ok(folder.exists().then(|| folder.display().to_string()))
             }
+            Self::Layout(layout) => Ok(match layout.disk()? {
+                Some(disk) => disk.exists().then(|| disk.display().to_string()),
+                None => Some("needs no disk".into()),
+            }),
             Self::Tools => Ok(tools::folder()?.exists().then(|| "from trixie".into())),
         }
     }
@@ -151,6 +158,7 @@ impl Need {
             Self::Upgrade => upgrade::provide(),
             Self::Busybox => busybox::provide(),
             Self::Image => image::provide(),
+            Self::Layout(layout) => layout.provide(),
             Self::Tools => tools::provide(),
         }
         .with_context(|| format!("setup of {} failed", self.name()))?;
@@ -168,6 +176,7 @@ impl Need {
             Self::RustSrc => "looking for the source of the active rustc",
             Self::Kernel(_) | Self::Upgrade | Self::Busybox | Self::Tools => "downloading",
             Self::Image => "building, half a minute",
+            Self::Layout(_) => "filling a disk in a guest, a minute or two",
         }
     }
 }

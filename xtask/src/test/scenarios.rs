@@ -9,7 +9,8 @@ use crate::{
     cargo,
     guest::{Ending, Guest},
     install::{self, Installed},
-    lab::{self, demo_package, kernel::Kernel},
+    lab::{self, demo_package, kernel::Kernel, layout::Layout},
+    setup::Need,
 };
 
 /// From power-on to the last scenario's end.
@@ -19,6 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(1800);
 pub(super) struct Boot {
     kernel: Kernel,
     append: &'static str,
+    layout: Layout,
     filters: Vec<String>,
 }
 
@@ -28,7 +30,17 @@ impl Boot {
         Self {
             kernel,
             append,
+            layout: Layout::Ext4,
             filters,
+        }
+    }
+
+    /// The scenarios of a layout.
+    pub(super) fn of_layout(layout: Layout, kernel: Kernel) -> Self {
+        let filter = format!("::{}::root::", layout.name());
+        Self {
+            layout,
+            ..Self::new(kernel, "", &[&filter])
         }
     }
 
@@ -38,25 +50,43 @@ impl Boot {
             let names = PROGRAMS.map(|(_, _, name)| name).join(" ");
             let script = format!(
                 "failed=0; for name in {names}; do \
-                 /run/share/$name --test-threads=1 ::root:: || failed=$?; done; exit $failed"
+                 /run/share/$name --test-threads=1 ::root:: {OTHER_LAYOUTS} || failed=$?; done; exit $failed"
             );
             return ["sh", "-c", &script].map(OsString::from).into();
         }
         let program = ["/run/share/scenarios", "--test-threads=1"];
         let filters = self.filters.iter().map(String::as_str);
+        let is_plain = self.layout == Layout::Ext4;
+        let skip = is_plain.then(|| OTHER_LAYOUTS.split(' '));
         program
             .into_iter()
+            .chain(skip.into_iter().flatten())
             .chain(filters)
             .map(OsString::from)
             .collect()
     }
 
+    /// The disk of its layout.
+    pub(super) fn need(&self) -> Need {
+        Need::Layout(self.layout)
+    }
+
     pub(super) fn name(&self) -> String {
-        format!("{} {}", self.kernel.name(), self.append)
+        let layout = match self.layout {
+            Layout::Ext4 => "",
+            layout => layout.name(),
+        };
+        [self.kernel.name(), self.append, layout]
+            .map(|part| format!("{part} "))
+            .concat()
+            .replace("  ", " ")
             .trim_end()
             .to_owned()
     }
 }
+
+/// Leaves out the scenarios of layouts that a plain guest does not have.
+const OTHER_LAYOUTS: &str = "--skip layouts::";
 
 /// Test programs, as cargo builds them and as the guest knows them: the scenarios, and tests of parts that
 /// need a kernel to themselves.
@@ -92,6 +122,7 @@ impl Scenarios {
     /// Runs one guest, and shows what it printed once it has ended.
     pub(super) fn run(&self, boot: &Boot) -> Result<Tally> {
         let guest = Guest {
+            layout: boot.layout,
             append: boot.append.to_owned(),
             timeout: TIMEOUT,
             installed: self.installed.clone(),

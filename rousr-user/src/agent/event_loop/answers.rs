@@ -107,7 +107,8 @@ impl<T: Tracker> EventLoop<T> {
             tracing::warn!("looking into /proc instead: {error}");
             None
         });
-        let surveyor = Surveyor::new(&self.keeper.volume().mount_point, visits)?;
+        let volume = self.keeper.volume();
+        let surveyor = Surveyor::new(&volume.mount_point, visits)?.of_one_numbering(volume.device);
         Ok(surveyor.without(process::id()))
     }
 }

@@ -47,6 +47,7 @@ fn starts() -> Vec<MountState> {
     let mut all = Vec::new();
     for bits in 0..8 {
         all.push(MountState {
+            frozen: None,
             mount_read_only: bits & 1 != 0,
             superblock_read_only: bits & 2 != 0,
             shared_writable: bits & 4 != 0,

@@ -1,0 +1,118 @@
+//! The other read-only filesystems below /usr: each has an event loop of its own, and takes part in
+//! every transaction.
+
+use std::{future::poll_fn, io, pin::Pin, rc::Rc, task::Poll};
+
+use super::{
+    event_loop::EventLoop,
+    metrics::{Figures, Metrics},
+    protocol::{Reply, Request},
+    status::Status,
+};
+use crate::{
+    track::{Tracker, survey::Surveyor},
+    transaction::{Error, HostKeeper},
+};
+
+/// Makes the tracker of a volume.
+pub(super) type Open<T> = Rc<dyn Fn(&HostKeeper) -> anyhow::Result<T>>;
+
+/// The event loops.
+pub(super) struct Beside<T> {
+    open: Open<T>,
+    loops: Vec<EventLoop<T>>,
+}
+
+impl<T: Tracker> Beside<T> {
+    /// None yet.
+    pub(super) fn new(open: Open<T>) -> Self {
+        Self {
+            open,
+            loops: Vec::new(),
+        }
+    }
+
+    /// Looks for volumes that have come or gone.
+    pub(super) fn look(&mut self, keeper: &HostKeeper) {
+        let keepers = match keeper.beside() {
+            Ok(keepers) => keepers,
+            Err(error) => return tracing::error!("{error}"),
+        };
+        self.loops
+            .retain(|events| keepers.iter().any(|keeper| events.keeps(keeper.volume())));
+        for keeper in keepers {
+            if !self
+                .loops
+                .iter()
+                .any(|events| events.keeps(keeper.volume()))
+            {
+                self.add(keeper);
+            }
+        }
+    }
+
+    fn add(&mut self, keeper: HostKeeper) {
+        let volume = keeper.volume();
+        let mount_point = volume.mount_point.display();
+        if self
+            .loops
+            .iter()
+            .any(|events| events.volume().device == volume.device)
+        {
+            return tracing::warn!(
+                "{mount_point} is left as it is: another part of its filesystem is kept already"
+            );
+        }
+        match (self.open)(&keeper) {
+            Ok(tracker) => {
+                tracing::info!("{mount_point} is kept read-only, too");
+                let metrics = Metrics::new(&tracker.health());
+                let mut events =
+                    EventLoop::new(keeper, tracker, metrics, Self::new(Rc::clone(&self.open)));
+                events.start_alone();
+                self.loops.push(events);
+            }
+            Err(error) => tracing::error!("{mount_point} is left as it is: {error:#}"),
+        }
+    }
+
+    /// Waits for the next event of one of them, and has it dealt with.
+    pub(super) async fn turn(&mut self) {
+        let turns = self.loops.iter_mut();
+        let mut turns: Vec<Pin<Box<dyn Future<Output = ()> + '_>>> = turns
+            .map(|events| -> Pin<Box<dyn Future<Output = ()> + '_>> { Box::pin(events.turn()) })
+            .collect();
+        poll_fn(|context| {
+            let mut polled = turns.iter_mut().map(|turn| turn.as_mut().poll(context));
+            match polled.any(|poll| poll.is_ready()) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+    }
+
+    /// Has each of them take the step that the agent has taken.
+    pub(super) fn follow(&mut self, request: &Request, stream: &[u8], reply: &mut Reply) {
+        for events in &mut self.loops {
+            let result = match events.take_step(request, stream) {
+                Reply::Done(outcome) => Ok(outcome),
+                Reply::Error(error) => Err(error),
+                _ => continue,
+            };
+            if let Reply::Done(outcome) = reply {
+                outcome.add(&events.volume().mount_point, result);
+            }
+        }
+    }
+
+    /// The state of each, and what tells who uses it.
+    pub(super) fn states(&mut self) -> Vec<(Result<Status, Error>, io::Result<Surveyor>)> {
+        self.loops.iter_mut().map(EventLoop::state).collect()
+    }
+
+    /// The figures of each.
+    pub(super) fn figures(&self) -> Vec<Figures> {
+        self.loops.iter().filter_map(EventLoop::figures).collect()
+    }
+}
