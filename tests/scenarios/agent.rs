@@ -41,6 +41,19 @@ mod root {
     }
 
     #[test]
+    fn an_agent_that_is_killed_again_and_again_comes_back() {
+        begin();
+        // More often than systemd starts a unit by default, five times in ten seconds.
+        for _ in 0..7 {
+            succeed("systemctl kill -s KILL rousr");
+            wait_for_agent();
+        }
+        assert_sealed();
+        succeed("systemctl restart rousr");
+        wait_for_agent();
+    }
+
+    #[test]
     fn a_damaged_ledger_costs_names_only() {
         begin();
         succeed("apt-get -y -q install /run/share/rousr-demo_1.0_*.deb");

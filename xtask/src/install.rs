@@ -18,8 +18,15 @@ pub(crate) struct Installed {
 }
 
 /// Files installed as they are in the workspace.
-const FILES: [(&str, &str); 5] = [
-    ("rousr-user/dist/rousr.service", UNIT),
+const FILES: [(&str, &str); 6] = [
+    (
+        "rousr-user/dist/rousr.service",
+        "usr/lib/systemd/system/rousr.service",
+    ),
+    (
+        "rousr-user/dist/rousr-settle.service",
+        "usr/lib/systemd/system/rousr-settle.service",
+    ),
     ("rousr-user/dist/apt/01rousr", "etc/apt/apt.conf.d/01rousr"),
     (
         "rousr-user/dist/apt/zz-rousr",
@@ -29,11 +36,20 @@ const FILES: [(&str, &str); 5] = [
     ("docs/man/rousr.conf.5", "usr/share/man/man5/rousr.conf.5"),
 ];
 
-const UNIT: &str = "usr/lib/systemd/system/rousr.service";
+const UNITS: &str = "usr/lib/systemd/system/";
 
 /// Builds rousr for a guest and lists what belongs to it.
 pub(crate) fn build(release: bool) -> Result<Vec<Installed>> {
-    let source = build_binary(release)?;
+    let optimized: &[&str] = if release { &["--release"] } else { &[] };
+    list(build_binary(optimized, "guest")?)
+}
+
+/// The same with the points at which a test lets it die.
+pub(crate) fn build_with_steps() -> Result<Vec<Installed>> {
+    list(build_binary(&["--features=steps"], "steps")?)
+}
+
+fn list(source: PathBuf) -> Result<Vec<Installed>> {
     check_c_library()?;
     let mut files = vec![Installed {
         source,
@@ -48,29 +64,34 @@ pub(crate) fn build(release: bool) -> Result<Vec<Installed>> {
     Ok(files)
 }
 
-/// The links that enable the unit: each one's path, relative to the root folder.
-pub(crate) fn enabling_links(files: &[Installed]) -> Result<Vec<String>> {
-    let Some(unit) = files.iter().find(|file| file.destination == UNIT) else {
-        return Ok(Vec::new());
-    };
-    let unit = fs::read_to_string(&unit.source)
-        .with_context(|| format!("cannot read {}", unit.source.display()))?;
-    let targets = unit
-        .lines()
-        .filter_map(|line| line.strip_prefix("WantedBy="));
-    let link = |target| format!("etc/systemd/system/{target}.wants/rousr.service");
-    Ok(targets.flat_map(str::split_whitespace).map(link).collect())
+/// The links that enable the units, as their `[Install]` sections say: each one's path, relative to the
+/// root folder, and where it points.
+pub(crate) fn enabling_links(files: &[Installed]) -> Result<Vec<(String, String)>> {
+    let mut links = Vec::new();
+    for file in files {
+        let Some(name) = file.destination.strip_prefix(UNITS) else {
+            continue;
+        };
+        let unit = fs::read_to_string(&file.source)
+            .with_context(|| format!("cannot read {}", file.source.display()))?;
+        let targets = unit
+            .lines()
+            .filter_map(|line| line.strip_prefix("WantedBy="));
+        for target in targets.flat_map(str::split_whitespace) {
+            links.push((
+                format!("etc/systemd/system/{target}.wants/{name}"),
+                format!("/{}", file.destination),
+            ));
+        }
+    }
+    Ok(links)
 }
 
-/// Where an enabling link points.
-pub(crate) const ENABLED_UNIT: &str = "/usr/lib/systemd/system/rousr.service";
-
-fn build_binary(release: bool) -> Result<PathBuf> {
-    let optimized: &[&str] = if release { &["--release"] } else { &[] };
-    let arguments = [&["build", "--package=rousr-user"], optimized].concat();
+fn build_binary(options: &[&str], suffix: &str) -> Result<PathBuf> {
+    let arguments = [&["build", "--package=rousr-user"], options].concat();
     let binary = cargo::program(&arguments, "rousr")?;
     // Beside it.
-    let stripped = binary.with_extension("guest");
+    let stripped = binary.with_extension(suffix);
     cargo::strip(&binary, &stripped)?;
     Ok(stripped)
 }

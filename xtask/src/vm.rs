@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::value_parser;
 
-use crate::guest::{Ending, Guest, Init};
+use crate::guest::{Disks, Ending, Guest, Init, disk};
 use crate::lab::{kernel::Kernel, layout::Layout};
 use crate::setup::{self, Need};
 use crate::{install, lab, say};
@@ -36,6 +36,11 @@ pub(crate) struct Arguments {
     /// What /usr lies on
     #[arg(long, value_enum, default_value_t = Layout::Ext4)]
     fs: Layout,
+
+    /// Keep the guest's disks in this folder, made where it has none: what is written is there at the
+    /// next boot
+    #[arg(long, value_name = "DIR")]
+    disk: Option<PathBuf>,
 
     /// Copy this folder to /run/share
     #[arg(long, value_name = "DIR")]
@@ -99,6 +104,13 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     };
     let version = arguments.kernel.version()?.unwrap_or_default();
     say::line(format!("guest: Debian {}, Linux {version}", lab::RELEASE));
+    let disks = match arguments.disk {
+        Some(folder) => {
+            disk::make(&folder).context("--disk")?;
+            Disks::Kept(folder)
+        }
+        None => Disks::Pristine,
+    };
     let guest = Guest {
         kernel: arguments.kernel,
         init: arguments.init,
@@ -107,6 +119,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         memory_mib: arguments.memory,
         icount: arguments.icount,
         append: arguments.append,
+        disks,
+        prepare: None,
         timeout: Duration::from_secs(arguments.timeout),
         installed,
         share: arguments.share,

@@ -13,7 +13,10 @@ use super::{
     status::Status,
     verification::Verification,
 };
-use crate::transaction::{Opener, Outcome};
+use crate::{
+    sys::step::step,
+    transaction::{Opener, Outcome},
+};
 
 /// How long a caller waits for an answer. A transaction's largest step, the preserving of a
 /// release upgrade, takes seconds.
@@ -149,10 +152,13 @@ fn exchange(
     let mut message = serde_json::to_vec(&request)?;
     message.push(b'\n');
     message.extend_from_slice(stream);
+    step("ask the agent");
     connection.write_all(&message)?;
+    step("hear the agent");
     let mut connection = BufReader::new(connection);
     let mut line = Vec::new();
     connection.read_until(b'\n', &mut line)?;
+    step("tell what the agent said");
     if !line.ends_with(b"\n") {
         return Err(ClientError::Broken(io::ErrorKind::UnexpectedEof.into()));
     }

@@ -136,6 +136,10 @@ pub fn settle() -> anyhow::Result<Option<Outcome>> {
 /// With the counts that an agent has left where there are some: without them nobody can tell exactly
 /// who has a file open as a path. They go on counting for the next agent.
 fn end_alone(keeper: &HostKeeper, ending: Ending) -> anyhow::Result<Outcome> {
+    if is_empty(keeper) {
+        // Nothing to count: what the kernel's types look like need not be read, as at most boots.
+        return Ok(ending.carry_out(keeper, &mut Untracked::new("nothing is held"))?);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -156,6 +160,13 @@ fn end_alone(keeper: &HostKeeper, ending: Ending) -> anyhow::Result<Outcome> {
         watched: false,
         ..outcome?
     })
+}
+
+/// Whether no file is held, nor may be.
+fn is_empty(keeper: &HostKeeper) -> bool {
+    keeper
+        .holds()
+        .is_ok_and(|listing| listing.holds.is_empty() && listing.strays.is_empty())
 }
 
 /// Each watched hold takes one, and apt's limit is a shell's. Where it cannot be raised a hold that finds

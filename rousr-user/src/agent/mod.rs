@@ -32,6 +32,7 @@ use tokio::{
 
 use crate::{
     hold::{Lock, lock},
+    sys::step::step,
     track::{
         Tracker, Untracked,
         bpf::{self, BpfTracker, RING_BYTES},
@@ -120,6 +121,7 @@ async fn serve(keeper: HostKeeper, tracker: impl Tracker) -> anyhow::Result<()> 
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
 
+    step("settle at the start");
     let mut events = EventLoop::new(keeper, tracker, metrics);
     events.start();
     notify(&[NotifyState::Ready]);

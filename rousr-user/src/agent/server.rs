@@ -12,6 +12,7 @@ use tokio::{
 };
 
 use super::protocol::{MAX_LINE, MAX_STREAM, Reply, Request};
+use crate::sys::step::step;
 
 /// How long a caller may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -103,6 +104,7 @@ async fn answer(mut stream: UnixStream, calls: mpsc::Sender<Call>) -> anyhow::Re
         Ok((request, body)) => call(request, body, &calls).await?,
         Err(error) => Reply::Error(format!("bad request: {error:#}")).into(),
     };
+    step("answer");
     let mut line = serde_json::to_vec(&reply).context("cannot write the reply")?;
     line.push(b'\n');
     for part in [line, text] {

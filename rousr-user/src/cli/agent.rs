@@ -28,7 +28,7 @@ pub(super) struct Arguments {
     detach_all: bool,
 
     /// Settle the holds and make /usr read-only unless somebody has it open, and end; rousr.service does it
-    /// when the agent has ended
+    /// when the agent has ended, and rousr-settle.service at boot
     #[arg(long, conflicts_with = "detach_all")]
     settle: bool,
 

@@ -7,11 +7,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
-use super::Error;
+use super::ledger::Entries;
 use super::place::{Place, Places};
-use super::store::{DIRECTORY, Store, name_of};
+use super::store::{DIRECTORY, Store, inode_of, name_of};
+use super::{Error, Listing};
 use crate::sys::links::{Links, Source};
 
 impl<L: Links> Store<'_, L> {
@@ -46,10 +48,9 @@ impl<L: Links> Store<'_, L> {
 
     fn swap(&self, name: &Path, hold: &OsStr) -> io::Result<()> {
         let (links, top, store) = (&self.links, self.root, self.dir());
-        let entry = OsString::from_iter([hold, OsStr::new(".entry")]);
+        let entry = entry_of(hold);
         let entry = Path::new(&entry);
-        let target = self.mount_point.join(DIRECTORY).join(hold);
-        links.make_symlink(&target, store, entry)?;
+        links.make_symlink(&self.target(hold), store, entry)?;
         if let Err(error) = links.exchange(top, name, store, entry) {
             links.unlink(store, entry.as_os_str())?;
             return Err(error);
@@ -61,4 +62,85 @@ impl<L: Links> Store<'_, L> {
         }
         links.rename(store, entry, store, hold.as_ref())
     }
+
+    /// Brings a move to its end that a crash cut short: forwards where the entries have changed places,
+    /// else back. `known` is asked first where the symlink may be.
+    ///
+    /// # Errors
+    ///
+    /// A call failed; it can be tried again.
+    pub fn resume_taking(&self, inode: u64, known: &Entries) -> Result<(), Error> {
+        self.resume(inode, known)
+            .map_err(Error::hold(inode, "take over the entry in use"))
+    }
+
+    fn resume(&self, inode: u64, known: &Entries) -> io::Result<()> {
+        let (links, store) = (&self.links, self.dir());
+        let hold = name_of(inode);
+        let entry = entry_of(&hold);
+        let target = self.target(&hold);
+        let found = links.stat(Source::Below(store, entry.as_ref()))?;
+        let path = self.mount_point.join(DIRECTORY).join(&entry);
+        if links.read_link(&path).is_ok_and(|to| to == target) {
+            return links.unlink(store, &entry);
+        }
+        // Somebody else's: it is told as a stray.
+        if !found.is_file() || found.inode != inode {
+            return Ok(());
+        }
+        let held = links.stat(Source::Below(store, hold.as_ref()));
+        let is_held = held.is_ok_and(|held| held.same_inode(&found));
+        match self.symlink_to(&target, inode, known)? {
+            Some(name) => {
+                if !is_held {
+                    links.link(Source::Below(store, entry.as_ref()), store, &hold)?;
+                }
+                links.rename(store, hold.as_ref(), self.root, &name)?;
+            }
+            // The name is a link again, or dpkg has removed it.
+            None if is_held => links.unlink(store, &hold)?,
+            None => {}
+        }
+        links.rename(store, entry.as_ref(), store, hold.as_ref())
+    }
+
+    /// The symlink that stands in for a file, relative to the mount's root.
+    fn symlink_to(
+        &self,
+        target: &Path,
+        inode: u64,
+        known: &Entries,
+    ) -> io::Result<Option<PathBuf>> {
+        let mut places = Places::new(&self.links, self.mount_point);
+        let names = known.get(&inode).map_or(&[][..], |entry| &entry.names);
+        for name in names {
+            let leads = self
+                .links
+                .read_link(&name.path)
+                .is_ok_and(|to| to == target);
+            if leads && let Place::Below(name) = places.find(&name.path)? {
+                return Ok(Some(name));
+            }
+        }
+        self.find_symlink(target)
+    }
+
+    fn target(&self, hold: &OsStr) -> PathBuf {
+        self.mount_point.join(DIRECTORY).join(hold)
+    }
+}
+
+/// The inodes whose entry was on its move when a crash came: [`Store::resume_taking`].
+pub fn interrupted(listing: &Listing) -> Vec<u64> {
+    let names = listing.strays.iter().map(|stray| stray.name.as_bytes());
+    names
+        .filter_map(|name| inode_of(OsStr::from_bytes(name.strip_suffix(SUFFIX.as_bytes())?)))
+        .collect()
+}
+
+const SUFFIX: &str = ".entry";
+
+/// The name of an entry on its move.
+fn entry_of(hold: &OsStr) -> OsString {
+    OsString::from_iter([hold, OsStr::new(SUFFIX)])
 }

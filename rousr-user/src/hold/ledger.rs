@@ -1,74 +1,21 @@
 //! The ledger: what the holds were. It annotates the hold directory, and decides nothing alone.
 //!
-//! One JSON object a line, only ever appended to. A line that cannot be read costs itself only.
+//! One JSON object a line, appended to, and written anew once most of it is about holds that are gone. A
+//! line that cannot be read costs itself only. An interrupted write leaves half a line, which nobody misses.
+//!
+//! No line is waited for: a process that ends takes none along, and after a power cut nobody uses
+//! what is held, whatever it was.
 
-use std::collections::BTreeMap;
+mod record;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize};
+use crate::sys::step::step;
 
-use super::escape;
-use super::preserve::{Name, Origin};
-
-/// What happened to a hold.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Event {
-    /// It was made, or another name of its inode became known.
-    Preserved,
-    /// It was removed, and its inode lives on by another name.
-    Dropped,
-    /// It was removed together with its inode.
-    Reaped,
-}
-
-/// One line.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Record {
-    /// When, in milliseconds since 1970 (UTC).
-    pub unix_milliseconds: u64,
-    /// What happened.
-    pub event: Event,
-    /// The hold's inode number.
-    pub inode: u64,
-    /// A name that the inode had, as [`escape::escape`] writes it.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "escape::path"
-    )]
-    pub path: Option<PathBuf>,
-    /// The package that it was of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub package: Option<String>,
-    /// The version that it was of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub old_version: Option<String>,
-    /// The version that replaced it; none for a removed package.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub new_version: Option<String>,
-    /// How long the hold lived, in milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub life_milliseconds: Option<u64>,
-}
-
-/// What is known of a hold that is there.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Entry {
-    /// When it was made, in milliseconds since 1970 (UTC).
-    pub since_unix_milliseconds: u64,
-    /// The names that its inode had.
-    pub names: Vec<Name>,
-}
-
-/// The holds that are there, by inode number.
-pub type Entries = BTreeMap<u64, Entry>;
+pub use record::{Entries, Entry, Event, Record, apply};
 
 /// A line that cannot be read, or the whole file.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -124,7 +71,7 @@ impl Ledger {
         };
         match fs::read(&self.path) {
             Ok(bytes) => {
-                let (entries, damages) = parse(&bytes);
+                let (entries, damages) = record::parse(&bytes);
                 (entries, damages.into_iter().map(damage).collect())
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Default::default(),
@@ -135,15 +82,12 @@ impl Ledger {
         }
     }
 
-    /// Appends `records` by one write, and waits until they are on disk.
+    /// Appends `records` by one write.
     pub fn append(&self, records: &[Record]) -> Result<(), Unwritable> {
         if records.is_empty() {
             return Ok(());
         }
-        self.try_append(records).map_err(|source| Unwritable {
-            path: self.path.clone(),
-            source,
-        })
+        self.try_append(records).map_err(self.unwritable())
     }
 
     fn try_append(&self, records: &[Record]) -> io::Result<()> {
@@ -156,138 +100,69 @@ impl Ledger {
             .create(true)
             .open(&self.path)?;
         let mut lines = Vec::new();
-        if !ends_with_a_line(&file)? {
-            lines.push(b'\n');
+        match torn(&fs::read(&self.path)?) {
+            // All but the newline was written.
+            Some(line) if record::is_whole(line) => lines.push(b'\n'),
+            Some(line) => file.set_len(file.metadata()?.len() - line.len() as u64)?,
+            None => {}
         }
-        for record in records {
-            serde_json::to_writer(&mut lines, record)?;
-            lines.push(b'\n');
+        lines.extend(record::to_lines(records)?);
+        step("append to the ledger");
+        file.write_all(&lines)
+    }
+
+    /// Writes the ledger anew where most of it is about holds that are gone.
+    pub fn compact(&self, entries: &Entries) -> Result<(), Unwritable> {
+        const SMALL: u64 = 256 << 10;
+        let length = fs::metadata(&self.path).map_or(0, |file| file.len());
+        if length < SMALL {
+            return Ok(());
         }
-        file.write_all(&lines)?;
-        file.sync_data()
+        let lines = record::to_lines(&record::all(entries))
+            .map_err(io::Error::from)
+            .map_err(self.unwritable())?;
+        match length / 4 > lines.len() as u64 {
+            true => self.replace(&lines, None).map_err(self.unwritable()),
+            false => Ok(()),
+        }
+    }
+
+    /// Puts what is known of the holds that are there in the place of a damaged ledger, and tells
+    /// where that is now.
+    pub fn replace_damaged(&self, entries: &Entries) -> Result<PathBuf, Unwritable> {
+        let now = record::milliseconds(SystemTime::now());
+        let aside = self.path.with_extension(format!("damaged-{now}"));
+        record::to_lines(&record::all(entries))
+            .map_err(io::Error::from)
+            .and_then(|lines| self.replace(&lines, Some(&aside)))
+            .map_err(self.unwritable())?;
+        Ok(aside)
+    }
+
+    /// Whole or not at all: here a crash could leave nothing of what was there.
+    fn replace(&self, lines: &[u8], aside: Option<&Path>) -> io::Result<()> {
+        let new = self.path.with_extension("new");
+        let mut file = File::create(&new)?;
+        file.write_all(lines)?;
+        file.sync_all()?;
+        step("move the ledger aside");
+        if let Some(aside) = aside {
+            fs::rename(&self.path, aside)?;
+        }
+        step("replace the ledger");
+        fs::rename(&new, &self.path)
+    }
+
+    fn unwritable(&self) -> impl FnOnce(io::Error) -> Unwritable {
+        |source| Unwritable {
+            path: self.path.clone(),
+            source,
+        }
     }
 }
 
-/// Whether a new line can begin: an interrupted write must not take the next one along.
-fn ends_with_a_line(file: &File) -> io::Result<bool> {
-    let Some(last) = file.metadata()?.len().checked_sub(1) else {
-        return Ok(true);
-    };
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, last)?;
-    Ok(byte == *b"\n")
-}
-
-impl Record {
-    /// A hold was made, or one of its names became known.
-    pub fn preserved(name: &Name, now: SystemTime) -> Self {
-        let origin = name.origin.as_deref();
-        Self {
-            path: Some(name.path.clone()),
-            package: origin.map(|origin| origin.package.clone()),
-            old_version: origin.map(|origin| origin.old_version.clone()),
-            new_version: origin.and_then(|origin| origin.new_version.clone()),
-            ..Self::bare(Event::Preserved, name.inode, now)
-        }
-    }
-
-    /// A hold was removed; `entry` is what was known of it.
-    pub fn removed(event: Event, inode: u64, entry: Option<&Entry>, now: SystemTime) -> Self {
-        let bare = Self::bare(event, inode, now);
-        let life = entry.map(|entry| {
-            bare.unix_milliseconds
-                .saturating_sub(entry.since_unix_milliseconds)
-        });
-        let name = entry.and_then(|entry| entry.names.first());
-        let named = name.map_or_else(|| bare.clone(), |name| Self::preserved(name, now));
-        Self {
-            event,
-            life_milliseconds: life,
-            ..named
-        }
-    }
-
-    fn bare(event: Event, inode: u64, now: SystemTime) -> Self {
-        Self {
-            unix_milliseconds: milliseconds(now),
-            event,
-            inode,
-            path: None,
-            package: None,
-            old_version: None,
-            new_version: None,
-            life_milliseconds: None,
-        }
-    }
-
-    fn into_name(self) -> Option<Name> {
-        let Self {
-            inode,
-            path,
-            package,
-            old_version,
-            new_version,
-            ..
-        } = self;
-        let origin = package.map(|package| {
-            Arc::new(Origin {
-                package,
-                old_version: old_version.unwrap_or_default(),
-                new_version,
-            })
-        });
-        Some(Name {
-            inode,
-            path: path?,
-            origin,
-        })
-    }
-}
-
-fn milliseconds(time: SystemTime) -> u64 {
-    let since_1970 = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
-    since_1970.as_millis().try_into().unwrap_or(u64::MAX)
-}
-
-/// The holds that are there after all lines of `bytes`, and the lines that cannot be read.
-fn parse(bytes: &[u8]) -> (Entries, Vec<(usize, String)>) {
-    let mut entries = Entries::new();
-    let mut damages = Vec::new();
-    for (line, number) in bytes.split(|&byte| byte == b'\n').zip(1..) {
-        if line.is_empty() {
-            continue;
-        }
-        match serde_json::from_slice(line) {
-            Ok(record) => apply(&mut entries, record),
-            Err(error) => damages.push((number, without_position(&error))),
-        }
-    }
-    (entries, damages)
-}
-
-/// serde_json counts the lines of what it was given, which is one.
-fn without_position(error: &serde_json::Error) -> String {
-    let told = error.to_string();
-    told.rsplit_once(" at line ")
-        .map_or(told.as_str(), |(what, _)| what)
-        .to_owned()
-}
-
-fn apply(entries: &mut Entries, record: Record) {
-    if record.event != Event::Preserved {
-        entries.remove(&record.inode);
-        return;
-    }
-    let fresh = Entry {
-        since_unix_milliseconds: record.unix_milliseconds,
-        names: Vec::new(),
-    };
-    let names = &mut entries.entry(record.inode).or_insert(fresh).names;
-    let Some(name) = record.into_name() else {
-        return;
-    };
-    names.retain(|known| known.path != name.path);
-    names.push(name);
+/// The last line, if its end is missing.
+fn torn(bytes: &[u8]) -> Option<&[u8]> {
+    let line = bytes.rsplit(|&byte| byte == b'\n').next()?;
+    (!line.is_empty()).then_some(line)
 }

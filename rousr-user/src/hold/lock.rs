@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::sys::step::step;
+
 /// The lock could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -49,6 +51,7 @@ impl Lock {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
                 let mut lock = Self { file };
+                step("sign the lock");
                 lock.sign().map_err(|source| Error::Io {
                     path: path.to_owned(),
                     source,

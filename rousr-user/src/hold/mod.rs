@@ -13,6 +13,7 @@
 mod entry;
 pub mod error;
 pub mod escape;
+mod find;
 pub mod ledger;
 pub mod lock;
 mod place;
@@ -22,6 +23,7 @@ pub mod settle;
 pub mod store;
 pub mod verdict;
 
+pub use entry::interrupted;
 pub use error::Error;
 pub use ledger::Ledger;
 pub use lock::Lock;

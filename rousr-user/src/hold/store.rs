@@ -153,7 +153,7 @@ pub(super) fn name_of(inode: u64) -> OsString {
 }
 
 /// The inode number that is written exactly so, without sign or leading zeros.
-fn inode_of(name: &OsStr) -> Option<u64> {
+pub(super) fn inode_of(name: &OsStr) -> Option<u64> {
     let inode = name.to_str()?.parse().ok()?;
     (name_of(inode) == name).then_some(inode)
 }

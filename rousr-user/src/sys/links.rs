@@ -7,6 +7,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use super::step::step;
 use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Statx, StatxAttributes, StatxFlags,
     linkat, makedev, mkdirat, openat, renameat, renameat_with, statx, symlinkat, unlinkat,
@@ -58,6 +59,17 @@ impl Stat {
     }
 }
 
+/// A name in a directory, as reading that tells.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DirEntry {
+    /// The name.
+    pub name: OsString,
+    /// The number of its inode; where something is mounted, of what is below that.
+    pub inode: u64,
+    /// The file's type; unknown where the filesystem does not say.
+    pub kind: FileType,
+}
+
 /// Where a file is found.
 #[derive(Clone, Copy, Debug)]
 pub enum Source<'a> {
@@ -77,6 +89,9 @@ pub trait Links {
 
     /// The names in a directory opened by [`Links::open_dir`], without `.` and `..`.
     fn names(&self, dir: BorrowedFd<'_>) -> io::Result<Vec<OsString>>;
+
+    /// What is in a directory opened by [`Links::open_dir`], without `.` and `..`.
+    fn entries(&self, dir: BorrowedFd<'_>) -> io::Result<Vec<DirEntry>>;
 
     /// Opens a regular file for reading, in a way that changes nothing and never waits.
     fn open_file(&self, dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd>;
@@ -133,6 +148,7 @@ pub struct HostLinks;
 
 impl Links for HostLinks {
     fn make_private_dir(&self, dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+        step("make a directory");
         Ok(mkdirat(dir, name, Mode::RWXU)?)
     }
 
@@ -142,16 +158,25 @@ impl Links for HostLinks {
     }
 
     fn names(&self, dir: BorrowedFd<'_>) -> io::Result<Vec<OsString>> {
-        let mut names = Vec::new();
+        let entries = self.entries(dir)?.into_iter();
+        Ok(entries.map(|entry| entry.name).collect())
+    }
+
+    fn entries(&self, dir: BorrowedFd<'_>) -> io::Result<Vec<DirEntry>> {
+        let mut entries = Vec::new();
         // Opens the directory anew, so that the position of `dir` does not matter.
         for entry in Dir::read_from(dir)? {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
-                names.push(OsStr::from_bytes(name).to_owned());
+                entries.push(DirEntry {
+                    name: OsStr::from_bytes(name).to_owned(),
+                    inode: entry.ino(),
+                    kind: entry.file_type(),
+                });
             }
         }
-        Ok(names)
+        Ok(entries)
     }
 
     fn open_file(&self, dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {
@@ -187,6 +212,7 @@ impl Links for HostLinks {
     }
 
     fn link(&self, source: Source<'_>, dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+        step("link");
         match source {
             Source::Below(from, path) => Ok(linkat(from, path, dir, name, AtFlags::empty())?),
             Source::Magic(link) => Ok(linkat(CWD, link, dir, name, AtFlags::SYMLINK_FOLLOW)?),
@@ -194,6 +220,7 @@ impl Links for HostLinks {
     }
 
     fn make_symlink(&self, target: &Path, dir: BorrowedFd<'_>, name: &Path) -> io::Result<()> {
+        step("make a symlink");
         Ok(symlinkat(target, dir, name)?)
     }
 
@@ -204,6 +231,7 @@ impl Links for HostLinks {
         to: BorrowedFd<'_>,
         path: &Path,
     ) -> io::Result<()> {
+        step("rename");
         Ok(renameat(from, name, to, path)?)
     }
 
@@ -214,6 +242,7 @@ impl Links for HostLinks {
         other: BorrowedFd<'_>,
         path: &Path,
     ) -> io::Result<()> {
+        step("exchange");
         Ok(renameat_with(
             one,
             name,
@@ -224,10 +253,12 @@ impl Links for HostLinks {
     }
 
     fn unlink(&self, dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+        step("unlink");
         Ok(unlinkat(dir, name, AtFlags::empty())?)
     }
 
     fn clear_set_id(&self, file: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
+        step("clear set-id bits");
         Ok(rustix::fs::fchmod(
             file,
             Mode::from_raw_mode(mode & 0o7777 & !Stat::SET_ID),

@@ -19,3 +19,4 @@ pub mod process;
 pub mod readiness;
 pub mod record_lock;
 pub mod security;
+pub mod step;

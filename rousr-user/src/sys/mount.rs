@@ -16,6 +16,7 @@ use super::{
     frozen::Frozen,
     mountinfo,
     namespace::{self, Foreign},
+    step::step,
 };
 
 /// What holds a mount's filesystem writable or not.
@@ -80,6 +81,7 @@ impl Mounts for HostMounts {
     }
 
     fn set_mount_read_only(&self, mount: &OwnedFd, read_only: bool) -> io::Result<()> {
+        step("set the mount's flag");
         set_read_only(mount.as_fd(), read_only)
     }
 
@@ -88,12 +90,14 @@ impl Mounts for HostMounts {
     /// force (`btrfs_init_fs_context`, `xfs_fs_reconfigure`, `ext4_reconfigure`).
     /// <https://elixir.bootlin.com/linux/v6.12/source/fs/super.c>
     fn set_superblock_read_only(&self, mount: &OwnedFd, read_only: bool) -> io::Result<()> {
+        step("set the superblock's flag");
         let context = pick(mount)?;
         fsconfig_set_flag(context.as_fd(), if read_only { c"ro" } else { c"rw" })?;
         Ok(fsconfig_reconfigure(context.as_fd())?)
     }
 
     fn clone_mount(&self, mount: &OwnedFd) -> io::Result<OwnedFd> {
+        step("clone the mount");
         let flags = OpenTreeFlags::OPEN_TREE_CLONE
             | OpenTreeFlags::OPEN_TREE_CLOEXEC
             | OpenTreeFlags::AT_EMPTY_PATH;
@@ -108,6 +112,7 @@ impl Mounts for HostMounts {
     }
 
     fn seal_foreign(&self, foreign: &Foreign) -> io::Result<()> {
+        step("seal elsewhere");
         namespace::seal(foreign)
     }
 }

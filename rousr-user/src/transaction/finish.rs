@@ -132,12 +132,11 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         tracker: &mut impl Tracker,
         warnings: &mut Vec<String>,
     ) -> Result<Settled, Error> {
+        let entries = self.reconcile(warnings)?;
         if self.holds()?.holds.is_empty() {
             return Ok(Settled::default());
         }
         self.watch(tracker, warnings)?;
-        let (entries, damage) = self.ledger.load();
-        warnings.extend(damage.iter().map(ToString::to_string));
         let (settled, level) = self.window(|root| {
             let Some(store) = self.store(root)? else {
                 return Ok::<_, Error>(Settled::default());

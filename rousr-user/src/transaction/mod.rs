@@ -15,6 +15,7 @@ mod keeper;
 mod openings;
 mod preserve;
 mod reap;
+mod reconcile;
 mod window;
 
 #[cfg(test)]

@@ -8,7 +8,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{seal::Level, sys::clock::unix_seconds};
+use crate::{
+    seal::Level,
+    sys::{clock::unix_seconds, step::step},
+};
 
 /// The reasons, and the level to return to with the last one. Without any the volume is to be
 /// sealed, and could not be yet.
@@ -139,7 +142,9 @@ impl Openings {
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory).map_err(failed("make the directory of", path))?;
         }
+        step("write the record");
         fs::write(&temporary, text).map_err(failed("write", &temporary))?;
+        step("put the record in place");
         fs::rename(&temporary, path).map_err(failed("write", path))
     }
 
@@ -149,6 +154,7 @@ impl Openings {
     ///
     /// Fails where the file is there and cannot be removed.
     pub fn remove(path: &Path) -> Result<(), OpeningsError> {
+        step("remove the record");
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(failed("remove", path)(error))

@@ -41,6 +41,9 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         let candidates = self.candidates(stream, &mut warnings);
         let mount = self.seal.open()?;
         let store = Store::create(self.links.clone(), mount.as_fd(), &self.volume.mount_point)?;
+        if let Err(error) = self.resume_taking(&self.ledger.load().0, &mut warnings) {
+            warnings.push(error.to_string());
+        }
         let listed = store.preserve(candidates);
         let used = self.in_use().unwrap_or_else(|error| {
             warnings.push(error.to_string());
@@ -168,7 +171,7 @@ fn tell(preserved: &Preserved, warnings: &mut Vec<String>) {
 }
 
 /// Adds the first few, and how many more there are.
-fn warn(warnings: &mut Vec<String>, all: impl ExactSizeIterator<Item = String>) {
+pub(super) fn warn(warnings: &mut Vec<String>, all: impl ExactSizeIterator<Item = String>) {
     let more = all.len().saturating_sub(TOLD);
     warnings.extend(all.take(TOLD));
     if more > 0 {

@@ -13,6 +13,7 @@ mod configured;
 #[path = "../../tests/support/holder.rs"]
 mod holder;
 mod openers;
+mod reconcile;
 
 use super::{Keeper, Opener, Opening, Openings, Places};
 use crate::{

@@ -1,6 +1,7 @@
 //! A pristine guest that runs one command.
 
 mod console;
+pub(crate) mod disk;
 mod ending;
 mod payload;
 mod qemu;
@@ -23,6 +24,7 @@ use crate::install::Installed;
 use crate::lab::{kernel::Kernel, layout::Layout};
 use crate::{lab, say};
 pub(crate) use console::EmulatorFault;
+pub(crate) use disk::Disks;
 use ending::Scanner;
 use qemu::Machine;
 
@@ -39,6 +41,10 @@ pub(crate) struct Guest {
     pub(crate) icount: bool,
     /// More kernel arguments.
     pub(crate) append: String,
+    /// Its disks.
+    pub(crate) disks: Disks,
+    /// A shell script that is run in the guest's root before its init.
+    pub(crate) prepare: Option<&'static str>,
     /// From power-on to the command's end.
     pub(crate) timeout: Duration,
     /// rousr's files; empty for a guest without it.
@@ -110,6 +116,8 @@ impl Guest {
             memory_mib: 2048,
             icount: false,
             append: String::new(),
+            disks: Disks::Pristine,
+            prepare: None,
             timeout: Duration::from_secs(300),
             installed: Vec::new(),
             share: None,

@@ -26,8 +26,8 @@ pub(super) fn write(file: &Path, guest: &Guest, command: &[OsString]) -> Result<
             .with_context(|| format!("cannot read {}", installed.source.display()))?;
         append(&mut tar, installed.destination, installed.mode, &content)?;
     }
-    for link in install::enabling_links(&guest.installed)? {
-        symlink(&mut tar, &link, install::ENABLED_UNIT)?;
+    for (link, unit) in install::enabling_links(&guest.installed)? {
+        symlink(&mut tar, &link, &unit)?;
     }
     if let Some(layout) = guest.layout.script()? {
         append(&mut tar, "run/rousr-lab/layout", 0o644, &layout)?;
@@ -35,6 +35,9 @@ pub(super) fn write(file: &Path, guest: &Guest, command: &[OsString]) -> Result<
     let runner = fs::read(lab::recipe().join("run"))?;
     append(&mut tar, "run/rousr-lab/run", 0o755, &runner)?;
     append(&mut tar, "run/rousr-lab/command", 0o644, &script(command))?;
+    if let Some(script) = &guest.prepare {
+        append(&mut tar, "run/rousr-lab/prepare", 0o644, script.as_bytes())?;
+    }
     if guest.init == Init::Systemd {
         let unit = fs::read(lab::recipe().join("command.service"))?;
         append(

@@ -6,8 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
-use super::Guest;
-use crate::lab;
+use super::{Guest, disk};
 
 /// Kernel arguments that make an emulated boot quick and a failed one end.
 /// norandmaps alone makes fork and exec six times faster.
@@ -38,17 +37,6 @@ impl Machine {
 
     /// Powers it on.
     pub(super) fn start(&self, guest: &Guest) -> Result<Running> {
-        let images = lab::image::folder()?;
-        let disk = |name: &str, file: &Path, options: &str| {
-            // A comma in a path would start another option.
-            let file = file.display().to_string().replace(',', ",,");
-            [
-                "-drive".to_owned(),
-                format!("if=none,id={name},file={file},format=raw,{options}"),
-                "-device".to_owned(),
-                format!("nvme,drive={name},serial={name}"),
-            ]
-        };
         // setpriv: the guest dies with the task, however that dies.
         let mut command = Command::new("setpriv");
         command
@@ -79,15 +67,14 @@ impl Machine {
                 "-serial",
                 "chardev:output",
             ])
-            .args(disk("root", &images.join("root.img"), "snapshot=on"))
-            .args(disk("usr", &images.join("usr.img"), "snapshot=on"))
-            .args(disk("payload", &self.payload, "readonly=on"))
-            .args(disk("out", &self.out, "cache=unsafe"));
+            .args(guest.disks.arguments()?)
+            .args(disk::drive("payload", &self.payload, "readonly=on"))
+            .args(disk::drive("out", &self.out, "cache=unsafe"));
         if let Some(layout) = guest.layout.disk()? {
-            command.args(disk("layout", &layout, "snapshot=on"));
+            command.args(disk::drive("layout", &layout, "snapshot=on"));
         }
         if let Some(blank) = &guest.blank {
-            command.args(disk("blank", blank, "cache=unsafe"));
+            command.args(disk::drive("blank", blank, "cache=unsafe"));
         }
         let child = command
             .stdin(Stdio::null())

@@ -21,6 +21,8 @@ pub(super) struct Boot {
     kernel: Kernel,
     append: &'static str,
     layout: Layout,
+    prepare: Option<&'static str>,
+    program: &'static str,
     filters: Vec<String>,
 }
 
@@ -31,6 +33,8 @@ impl Boot {
             kernel,
             append,
             layout: Layout::Ext4,
+            prepare: None,
+            program: "scenarios",
             filters,
         }
     }
@@ -44,6 +48,20 @@ impl Boot {
         }
     }
 
+    /// One of the boots' tests, in a guest that is prepared for it.
+    pub(super) fn prepared(
+        kernel: Kernel,
+        append: &'static str,
+        prepare: &'static str,
+        test: &str,
+    ) -> Self {
+        Self {
+            prepare: Some(prepare),
+            program: BOOTS.2,
+            ..Self::new(kernel, append, &[test])
+        }
+    }
+
     /// All programs, or the scenarios that the filters let through.
     fn command(&self) -> Vec<OsString> {
         if self.filters.is_empty() {
@@ -54,11 +72,11 @@ impl Boot {
             );
             return ["sh", "-c", &script].map(OsString::from).into();
         }
-        let program = ["/run/share/scenarios", "--test-threads=1"];
+        let program = format!("/run/share/{}", self.program);
         let filters = self.filters.iter().map(String::as_str);
         let is_plain = self.layout == Layout::Ext4;
         let skip = is_plain.then(|| OTHER_LAYOUTS.split(' '));
-        program
+        [program.as_str(), "--test-threads=1"]
             .into_iter()
             .chain(skip.into_iter().flatten())
             .chain(filters)
@@ -76,7 +94,11 @@ impl Boot {
             Layout::Ext4 => "",
             layout => layout.name(),
         };
-        [self.kernel.name(), self.append, layout]
+        let test = match self.prepare {
+            Some(_) => self.filters.join(" "),
+            None => String::new(),
+        };
+        [self.kernel.name(), self.append, layout, &test]
             .map(|part| format!("{part} "))
             .concat()
             .replace("  ", " ")
@@ -96,6 +118,9 @@ const PROGRAMS: [(&str, &str, &str); 3] = [
     ("rousr-tests", "--lib", "rousr_tests"),
 ];
 
+/// The tests of [`super::boots`], each for a guest of its own.
+const BOOTS: (&str, &str, &str) = ("rousr-tests", "--test=boots", "boots");
+
 /// What every guest gets.
 pub(super) struct Scenarios {
     share: PathBuf,
@@ -111,7 +136,7 @@ impl Scenarios {
         for version in ["1.0", "2.0"] {
             demo_package::build(version, &share)?;
         }
-        for (package, target, name) in PROGRAMS {
+        for (package, target, name) in PROGRAMS.into_iter().chain([BOOTS]) {
             let arguments = ["test", "--quiet", "--package", package, target, "--no-run"];
             let program = cargo::program(&arguments, name)?;
             cargo::strip(&program, &share.join(name))?;
@@ -124,6 +149,7 @@ impl Scenarios {
         let guest = Guest {
             layout: boot.layout,
             append: boot.append.to_owned(),
+            prepare: boot.prepare,
             timeout: TIMEOUT,
             installed: self.installed.clone(),
             share: Some(self.share.clone()),

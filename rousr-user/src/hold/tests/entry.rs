@@ -2,9 +2,12 @@
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::faulty::{Call, Faulty};
 use super::{Sandbox, inode};
+use crate::hold::interrupted;
+use crate::hold::ledger::Entries;
 
 /// A file in a directory of its own, open and with a hold.
 fn held_file(sandbox: &Sandbox) -> (File, u64) {
@@ -68,4 +71,84 @@ fn whatever_fails_the_file_keeps_its_name() {
         assert_eq!(inode(&path), number, "{call:?} {at}");
         assert!(!fs::symlink_metadata(&path).expect("exists").is_symlink());
     }
+}
+
+/// Calls that change nothing any more after the first so many that change something, as with a power
+/// cut or a kill.
+fn dying(calls: usize) -> Faulty {
+    const CHANGES: [Call; 5] = [
+        Call::Link,
+        Call::Symlink,
+        Call::Rename,
+        Call::Exchange,
+        Call::Unlink,
+    ];
+    let made = AtomicUsize::new(0);
+    Faulty::new(move |call, _| {
+        let dies = CHANGES.contains(&call) && made.fetch_add(1, Ordering::Relaxed) >= calls;
+        dies.then_some(libc::EIO)
+    })
+}
+
+/// As an agent does it that starts.
+fn resume(sandbox: &Sandbox, links: Faulty, known: &Entries) {
+    let store = sandbox.store_with(links);
+    for inode in interrupted(&store.list().expect("lists")) {
+        // Where it dies another one comes.
+        let _ = store.resume_taking(inode, known);
+    }
+}
+
+#[test]
+fn a_crash_at_any_step_and_another_while_it_is_put_right_leak_nothing() {
+    const NEVER: usize = usize::MAX;
+    for first in 0..4 {
+        for second in [0, 1, 2, 3, NEVER] {
+            for known in [false, true] {
+                for removed in [false, true] {
+                    let sandbox = Sandbox::new();
+                    let (file, number) = held_file(&sandbox);
+                    let path = sandbox.path("dir/file");
+                    let entries = match known {
+                        true => super::entries([crate::hold::preserve::Name {
+                            inode: number,
+                            path: path.clone(),
+                            origin: None,
+                        }]),
+                        false => Entries::new(),
+                    };
+                    let taken = sandbox.store_with(dying(first)).take_entry(number, &path);
+                    taken.expect_err("dies");
+                    if removed {
+                        fs::remove_file(&path).expect("dpkg goes on");
+                    }
+                    resume(&sandbox, dying(second), &entries);
+                    resume(&sandbox, dying(NEVER), &entries);
+
+                    let case = format!("{first} {second} known {known} removed {removed}");
+                    let listing = sandbox.store().list().expect("lists");
+                    assert!(listing.strays.is_empty(), "{case}: {:?}", listing.strays);
+                    assert_eq!(sandbox.holds(), [number], "{case}");
+                    let links = 1 + u64::from(!removed);
+                    assert_eq!(listing.holds[0].stat.links, links, "{case}");
+                    if !removed {
+                        assert!(!fs::symlink_metadata(&path).expect("exists").is_symlink());
+                        assert_eq!(inode(&path), number, "{case}");
+                    }
+                    drop(file);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_only_looks_like_a_move_is_left_alone() {
+    let sandbox = Sandbox::new();
+    let (_file, number) = held_file(&sandbox);
+    let stray = sandbox.hold_path(number).with_extension("entry");
+    fs::write(&stray, "mine").expect("writes");
+    resume(&sandbox, dying(usize::MAX), &Entries::new());
+    assert_eq!(fs::read(&stray).expect("is there"), b"mine");
+    assert_eq!(sandbox.holds(), [number]);
 }

@@ -6,7 +6,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::sys::links::{HostLinks, Links, Source, Stat};
+use crate::sys::links::{DirEntry, HostLinks, Links, Source, Stat};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Call {
@@ -73,6 +73,10 @@ impl Links for Faulty {
     fn names(&self, dir: BorrowedFd<'_>) -> io::Result<Vec<OsString>> {
         self.before(Call::Names, OsStr::new(""))?;
         HostLinks.names(dir)
+    }
+
+    fn entries(&self, dir: BorrowedFd<'_>) -> io::Result<Vec<DirEntry>> {
+        HostLinks.entries(dir)
     }
 
     fn open_file(&self, dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<OwnedFd> {

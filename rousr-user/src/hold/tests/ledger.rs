@@ -168,18 +168,57 @@ fn a_torn_line_does_not_take_the_next_one_along() {
     let whole = fs::read(ledger.path()).expect("reads");
     for torn in 1..whole.len() {
         fs::write(ledger.path(), &whole[..torn]).expect("writes");
+        assert_eq!(ledger.load().1, [], "half a line is none: {torn}");
         ledger
             .append(&[Record::preserved(&name(8, "/usr/b"), at(2))])
             .expect("appends");
         let (entries, damage) = ledger.load();
         assert!(entries.contains_key(&8), "torn at {torn}");
+        assert_eq!(damage, [], "torn at {torn}");
         // All but the newline was there: nothing is lost.
-        assert_eq!(
-            damage.len(),
-            usize::from(torn < whole.len() - 1),
-            "torn at {torn}"
-        );
+        let is_whole = torn == whole.len() - 1;
+        assert_eq!(entries.contains_key(&7), is_whole, "torn at {torn}");
     }
+}
+
+#[test]
+fn what_is_over_goes_once_it_is_most_of_it() {
+    let (_dir, ledger) = ledger();
+    let stays = Record::preserved(&name(7, "/usr/a"), at(1));
+    let goes = |inode| {
+        [
+            Record::preserved(&name(inode, "/usr/b"), at(2)),
+            Record::removed(Event::Reaped, inode, None, at(3)),
+        ]
+    };
+    ledger.append(&[stays]).expect("appends");
+    let mut rewritten = false;
+    for round in 0..40u64 {
+        let records: Vec<Record> = (0..50).flat_map(|n| goes(100 + round * 50 + n)).collect();
+        ledger.append(&records).expect("appends");
+        let (before, _) = ledger.load();
+        let length = fs::metadata(ledger.path()).expect("is there").len();
+        ledger.compact(&before).expect("compacts");
+        assert_eq!(ledger.load(), (before, vec![]));
+        rewritten |= fs::metadata(ledger.path()).expect("is there").len() < length;
+    }
+    assert!(rewritten);
+    let length = fs::metadata(ledger.path()).expect("is there").len();
+    assert!(length < 300 << 10, "{length}");
+}
+
+#[test]
+fn a_damaged_one_is_kept_beside_the_new_one() {
+    let (_dir, ledger) = ledger();
+    let record = Record::preserved(&name(7, "/usr/a"), at(1));
+    ledger.append(&[record]).expect("appends");
+    let damaged = [&fs::read(ledger.path()).expect("reads")[..], b"odd\n"].concat();
+    fs::write(ledger.path(), &damaged).expect("writes");
+    let (entries, damage) = ledger.load();
+    assert_eq!(damage.len(), 1);
+    let aside = ledger.replace_damaged(&entries).expect("replaces");
+    assert_eq!(fs::read(aside).expect("is there"), damaged);
+    assert_eq!(ledger.load(), (entries, vec![]));
 }
 
 proptest! {

@@ -39,7 +39,7 @@ use hooks::Hooks;
 use load::Loaded;
 
 use super::{Comparison, Health, News, Pin, Release, TrackError, Tracker};
-use crate::sys::readiness::readable;
+use crate::sys::{readiness::readable, step::step};
 
 /// The compiled programs.
 pub(crate) const OBJECT: &[u8] =
@@ -187,6 +187,7 @@ impl BpfTracker {
 
 impl Tracker for BpfTracker {
     fn watch(&mut self, pins: Vec<Pin>) -> Result<(), TrackError> {
+        step("watch");
         if pins.is_empty() {
             return Ok(());
         }

@@ -13,6 +13,8 @@ use aya::programs::links::{FdLink, PinnedLink};
 use rousr_ebpf::{LAYOUT, names};
 use rustix::fs::statfs;
 
+use crate::sys::step::step;
+
 /// Everything of ours there.
 const ROOT: &str = "/sys/fs/bpf/rousr";
 
@@ -81,6 +83,7 @@ impl Pins {
     /// Pins the link of the program of this name, in the place of the last agent's.
     pub(super) fn pin(&self, name: &str, link: FdLink) -> anyhow::Result<PinnedLink> {
         let place = self.folder().join(name);
+        step("pin a program");
         let beside = self.folder().join(format!("{name}-new"));
         remove_if_there(&beside)?;
         drop(link.pin(&beside)?);
@@ -91,6 +94,7 @@ impl Pins {
 
     /// Lets go of links that an agent before this one attached, if there are any.
     pub(super) fn drop_links(&self) -> io::Result<()> {
+        step("unpin the programs");
         for name in names::PROGRAMS {
             remove_if_there(&self.folder().join(name))?;
         }

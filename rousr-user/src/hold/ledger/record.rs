@@ -1,0 +1,216 @@
+//! A line of the ledger, and what all lines amount to.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use crate::hold::escape;
+use crate::hold::preserve::{Name, Origin};
+
+/// What happened to a hold.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// It was made, or another name of its inode became known.
+    Preserved,
+    /// It was removed, and its inode lives on by another name.
+    Dropped,
+    /// It was removed together with its inode.
+    Reaped,
+    /// It was found missing, as after a crash in between.
+    Missed,
+}
+
+/// One line.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// When, in milliseconds since 1970 (UTC).
+    pub unix_milliseconds: u64,
+    /// What happened.
+    pub event: Event,
+    /// The hold's inode number.
+    pub inode: u64,
+    /// A name that the inode had, as [`escape::escape`] writes it.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "escape::path"
+    )]
+    pub path: Option<PathBuf>,
+    /// The package that it was of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
+    /// The version that it was of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_version: Option<String>,
+    /// The version that replaced it; none for a removed package.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_version: Option<String>,
+    /// How long the hold lived, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life_milliseconds: Option<u64>,
+}
+
+/// What is known of a hold that is there.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Entry {
+    /// When it was made, in milliseconds since 1970 (UTC).
+    pub since_unix_milliseconds: u64,
+    /// The names that its inode had.
+    pub names: Vec<Name>,
+}
+
+/// The holds that are there, by inode number.
+pub type Entries = BTreeMap<u64, Entry>;
+
+impl Record {
+    /// A hold was made, or one of its names became known.
+    pub fn preserved(name: &Name, now: SystemTime) -> Self {
+        let origin = name.origin.as_deref();
+        Self {
+            path: Some(name.path.clone()),
+            package: origin.map(|origin| origin.package.clone()),
+            old_version: origin.map(|origin| origin.old_version.clone()),
+            new_version: origin.and_then(|origin| origin.new_version.clone()),
+            ..Self::bare(Event::Preserved, name.inode, now)
+        }
+    }
+
+    /// A hold was removed; `entry` is what was known of it.
+    pub fn removed(event: Event, inode: u64, entry: Option<&Entry>, now: SystemTime) -> Self {
+        let bare = Self::bare(event, inode, now);
+        let life = entry.map(|entry| {
+            bare.unix_milliseconds
+                .saturating_sub(entry.since_unix_milliseconds)
+        });
+        let name = entry.and_then(|entry| entry.names.first());
+        let named = name.map_or_else(|| bare.clone(), |name| Self::preserved(name, now));
+        Self {
+            event,
+            life_milliseconds: life,
+            ..named
+        }
+    }
+
+    /// A hold of which nothing else is known.
+    pub fn bare(event: Event, inode: u64, now: SystemTime) -> Self {
+        Self {
+            unix_milliseconds: milliseconds(now),
+            event,
+            inode,
+            path: None,
+            package: None,
+            old_version: None,
+            new_version: None,
+            life_milliseconds: None,
+        }
+    }
+
+    fn into_name(self) -> Option<Name> {
+        let Self {
+            inode,
+            path,
+            package,
+            old_version,
+            new_version,
+            ..
+        } = self;
+        let origin = package.map(|package| {
+            Arc::new(Origin {
+                package,
+                old_version: old_version.unwrap_or_default(),
+                new_version,
+            })
+        });
+        Some(Name {
+            inode,
+            path: path?,
+            origin,
+        })
+    }
+}
+
+pub(super) fn milliseconds(time: SystemTime) -> u64 {
+    let since_1970 = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    since_1970.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+/// What makes a ledger of these entries.
+pub(super) fn all(entries: &Entries) -> Vec<Record> {
+    let mut records = Vec::new();
+    for (&inode, entry) in entries {
+        let since = SystemTime::UNIX_EPOCH + Duration::from_millis(entry.since_unix_milliseconds);
+        if entry.names.is_empty() {
+            records.push(Record::bare(Event::Preserved, inode, since));
+        }
+        let named = |name| Record::preserved(name, since);
+        records.extend(entry.names.iter().map(named));
+    }
+    records
+}
+
+pub(super) fn to_lines(records: &[Record]) -> serde_json::Result<Vec<u8>> {
+    let mut lines = Vec::new();
+    for record in records {
+        serde_json::to_writer(&mut lines, record)?;
+        lines.push(b'\n');
+    }
+    Ok(lines)
+}
+
+/// Whether nothing of a line is missing.
+pub(super) fn is_whole(line: &[u8]) -> bool {
+    serde_json::from_slice::<Record>(line).is_ok()
+}
+
+/// The holds that are there after all lines of `bytes`, and the lines that cannot be read. Half a
+/// line at the end is none.
+pub(super) fn parse(bytes: &[u8]) -> (Entries, Vec<(usize, String)>) {
+    let mut entries = Entries::new();
+    let mut damages = Vec::new();
+    let mut lines = bytes.split(|&byte| byte == b'\n').zip(1..).peekable();
+    while let Some((line, number)) = lines.next() {
+        if line.is_empty() {
+            continue;
+        }
+        let is_last = lines.peek().is_none();
+        match serde_json::from_slice(line) {
+            Ok(record) => apply(&mut entries, record),
+            Err(error) if is_last && error.is_eof() => {}
+            Err(error) => damages.push((number, without_position(&error))),
+        }
+    }
+    (entries, damages)
+}
+
+/// serde_json counts the lines of what it was given, which is one.
+fn without_position(error: &serde_json::Error) -> String {
+    let told = error.to_string();
+    told.rsplit_once(" at line ")
+        .map_or(told.as_str(), |(what, _)| what)
+        .to_owned()
+}
+
+/// Brings the entries to what they are after one more line.
+pub fn apply(entries: &mut Entries, record: Record) {
+    if record.event != Event::Preserved {
+        entries.remove(&record.inode);
+        return;
+    }
+    let fresh = Entry {
+        since_unix_milliseconds: record.unix_milliseconds,
+        names: Vec::new(),
+    };
+    let names = &mut entries.entry(record.inode).or_insert(fresh).names;
+    let Some(name) = record.into_name() else {
+        return;
+    };
+    names.retain(|known| known.path != name.path);
+    names.push(name);
+}
