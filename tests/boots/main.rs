@@ -1,5 +1,5 @@
 //! Boots that find what a crash left: each test in a guest of its own that was prepared for it
-//! (`xtask/src/test/boots.rs`).
+//! (`xtask/src/test/crashes.rs`).
 
 mod root {
     use std::{

@@ -2,6 +2,7 @@
 
 pub mod attribution;
 pub mod cost;
+pub mod kills;
 pub mod kinds;
 pub mod latency;
 mod log;

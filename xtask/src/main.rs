@@ -7,6 +7,7 @@ mod cargo;
 mod demo;
 mod guest;
 mod install;
+mod kills;
 mod lab;
 mod lines;
 mod process;
@@ -27,6 +28,7 @@ enum Task {
     Setup(setup::Arguments),
     Test(test::Arguments),
     Torture(torture::Arguments),
+    Kills(kills::Arguments),
     Vm(vm::Arguments),
     Demo(demo::Arguments),
     #[command(subcommand)]
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Task::Setup(arguments) => setup::run(&arguments),
         Task::Test(arguments) => test::run(&arguments),
         Task::Torture(arguments) => torture::run(&arguments),
+        Task::Kills(arguments) => kills::run(&arguments),
         Task::Vm(arguments) => vm::run(arguments),
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Bench(benchmark) => bench::run(&benchmark),

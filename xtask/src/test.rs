@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that has to hold before a change lands.
 
+mod crashes;
 mod host;
 mod scenarios;
 
@@ -9,6 +10,7 @@ use anyhow::Result;
 use clap::ValueEnum as _;
 
 use crate::{
+    kills,
     lab::{kernel::Kernel, layout::Layout},
     say,
     setup::{self, Need},
@@ -81,6 +83,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         tally.add(guests(&boots(arguments))?);
         if !is_part {
             tally.add(torture()?);
+            tally.add(kills()?);
         }
     }
     println!("{} passed, {} failed", tally.passed, tally.failed);
@@ -97,6 +100,16 @@ fn torture() -> Result<Tally> {
     for run in torture::short()? {
         tally.passed += u64::from(!run.is_failed());
         tally.failed += u64::from(run.is_failed());
+    }
+    Ok(tally)
+}
+
+/// Each kill counts as one test.
+fn kills() -> Result<Tally> {
+    let mut tally = Tally::default();
+    for kill in kills::short()? {
+        tally.passed += u64::from(!kill.is_failed());
+        tally.failed += u64::from(kill.is_failed());
     }
     Ok(tally)
 }
@@ -122,7 +135,11 @@ fn boots(arguments: &Arguments) -> Vec<Boot> {
         return of_layouts(layouts);
     }
     if let Some(filter) = &arguments.scenario {
-        return vec![Boot::new(kernel, "", &[filter])];
+        let crashes = crashes::matching(filter, kernel);
+        return match crashes.is_empty() {
+            true => vec![Boot::new(kernel, "", &[filter])],
+            false => crashes,
+        };
     }
     let mut boots = vec![
         Boot::new(Kernel::Trixie, "", &[]),
@@ -131,6 +148,7 @@ fn boots(arguments: &Arguments) -> Vec<Boot> {
         Boot::new(Kernel::Backports, "preempt=full", KERNEL_DEPENDENT),
     ];
     boots.extend(of_layouts(&LAYOUTS));
+    boots.extend(crashes::matching("", Kernel::Trixie));
     boots
 }
 

@@ -2,6 +2,7 @@
 
 pub mod attribution;
 pub mod cost;
+pub mod kills;
 pub mod latency;
 pub mod torture;
 

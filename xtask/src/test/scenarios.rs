@@ -118,7 +118,7 @@ const PROGRAMS: [(&str, &str, &str); 3] = [
     ("rousr-tests", "--lib", "rousr_tests"),
 ];
 
-/// The tests of [`super::boots`], each for a guest of its own.
+/// The tests of [`super::crashes`], each for a guest of its own.
 const BOOTS: (&str, &str, &str) = ("rousr-tests", "--test=boots", "boots");
 
 /// What every guest gets.

@@ -1,9 +1,6 @@
 //! Boots that find what a crash left, each in a guest of its own.
 
-use anyhow::Result;
-
-use super::Tally;
-use super::scenarios::{Boot, Scenarios};
+use super::scenarios::Boot;
 use crate::lab::kernel::Kernel;
 
 /// A boot: its test, more kernel arguments, and what the guest is prepared with.
@@ -64,20 +61,11 @@ const CASES: [Case; 3] = [
     },
 ];
 
-/// Those whose name contains the filter, if there is one.
-pub(super) fn run(scenarios: &Scenarios, filter: Option<&str>) -> Result<Tally> {
-    let mut tally = Tally::default();
-    for case in CASES {
-        let name = format!("boot::{}", case.test);
-        if filter.is_none_or(|filter| name.contains(filter)) {
-            let boot = Boot::prepared(Kernel::Trixie, case.append, case.prepare, case.test);
-            tally.add(scenarios.run(&boot)?);
-        }
-    }
-    Ok(tally)
-}
-
-/// Whether a filter chooses only boots.
-pub(super) fn are_all(filter: &str) -> bool {
-    filter.starts_with("boot")
+/// Those whose name, `boot::TEST`, contains the filter.
+pub(super) fn matching(filter: &str, kernel: Kernel) -> Vec<Boot> {
+    CASES
+        .iter()
+        .filter(|case| format!("boot::{}", case.test).contains(filter))
+        .map(|case| Boot::prepared(kernel, case.append, case.prepare, case.test))
+        .collect()
 }

@@ -1,0 +1,73 @@
+//! Looks at /usr, the holds and dpkg's files.
+
+use std::{collections::BTreeSet, fs};
+
+use crate::{HOLDS, holds, is_sealed, kills::ledger, orphans, shell, usr_flags};
+
+/// Whether /usr is as far read-only as it can be: without an orphan, to the superblock.
+pub(super) fn is_sealed_as_far_as_possible() -> bool {
+    is_sealed() || (usr_flags().0 == "ro" && !orphans().is_empty())
+}
+
+/// What the hold directory and the ledger have that they should not have, where these holds are allowed.
+pub(super) fn leaks(may_hold: bool) -> Vec<String> {
+    let mut leaks = Vec::new();
+    let held = holds();
+    if !may_hold && !held.is_empty() {
+        leaks.push(format!("holds without a holder: {held:?}"));
+    }
+    match ledger::known() {
+        Ok(known) if known == held => {}
+        Ok(known) => {
+            let only = |one: &BTreeSet<u64>, other: &BTreeSet<u64>| -> Vec<u64> {
+                one.difference(other).copied().collect()
+            };
+            leaks.push(format!(
+                "held and not in the ledger: {:?}; in the ledger and not held: {:?}",
+                only(&held, &known),
+                only(&known, &held)
+            ));
+        }
+        Err(error) => leaks.push(format!("{error:#}")),
+    }
+    for name in fs::read_dir(HOLDS)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok)
+    {
+        let name = name.file_name().to_string_lossy().into_owned();
+        if name.parse::<u64>().is_err() {
+            leaks.push(format!("stray {name}"));
+        }
+    }
+    leaks
+}
+
+/// Files of these packages, all where none is named, that are not as dpkg installed them.
+pub(super) fn lost(packages: &str) -> Vec<String> {
+    let commands = [
+        format!("dpkg --verify {packages}"),
+        format!("debsums -s {packages}"),
+        "dpkg --audit".to_owned(),
+    ];
+    let mut lost = Vec::new();
+    for command in commands {
+        let finished = shell(&command);
+        let told = finished.output.lines().filter(|line| !line.is_empty());
+        lost.extend(told.map(|line| format!("{command}: {line}")));
+        if finished.status != 0 && finished.output.trim().is_empty() {
+            lost.push(format!("{command}: exit {}", finished.status));
+        }
+    }
+    lost
+}
+
+/// Whatever is wrong once all is over.
+pub(super) fn everything() -> Vec<String> {
+    let mut faults = lost("");
+    faults.extend(leaks(false));
+    if !is_sealed() {
+        faults.push(format!("/usr is {:?}", usr_flags()));
+    }
+    faults
+}
