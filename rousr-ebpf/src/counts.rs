@@ -13,6 +13,7 @@ use rousr_ebpf::{Agent, FILTER_WORDS, LOSS_KINDS, Loss, Reason, Release, Truth, 
 use crate::{
     files,
     kernel::{File, Inode, Task},
+    sealing,
 };
 
 const MAX_WATCHED: usize = 1 << 17;
@@ -66,7 +67,11 @@ pub(crate) fn released(file: File) -> bool {
             return false;
         }
     }
-    let Some(holders) = watched(inode) else {
+    let Some(superblock) = inode.told_superblock() else {
+        return false;
+    };
+    sealing::released(file, inode);
+    let Some(holders) = watched_on(superblock, inode) else {
         return false;
     };
     if !file.is_user() {
@@ -101,7 +106,11 @@ fn take_off(file: File, inode: u64, holders: *mut u64) -> bool {
 /// The count of an inode on the tracked superblock that is watched.
 #[inline(always)]
 pub(crate) fn watched(inode: Inode) -> Option<*mut u64> {
-    let superblock = inode.told_superblock()?;
+    watched_on(inode.told_superblock()?, inode)
+}
+
+#[inline(always)]
+fn watched_on(superblock: u64, inode: Inode) -> Option<*mut u64> {
     let bit = filter_bit(inode.address(), superblock);
     let word = FILTER.get(bit >> 6)?;
     if word >> (bit & 63) & 1 == 0 {
@@ -182,7 +191,7 @@ fn send(inode: u64, reason: Reason) {
 }
 
 #[inline(always)]
-fn try_send(inode: u64, reason: Reason) -> bool {
+pub(crate) fn try_send(inode: u64, reason: Reason) -> bool {
     let Some(mut entry) = RELEASES.reserve(0) else {
         return false;
     };

@@ -9,7 +9,7 @@ use aya_ebpf::{
     Global, bindings::task_struct, helpers::bpf_probe_read_kernel,
     helpers::generated::bpf_get_current_task_btf,
 };
-use rousr_ebpf::{FMODE_READ, FMODE_WRITE, MAX_ALIASES};
+use rousr_ebpf::{FMODE_READ, FMODE_WRITE, MAX_ALIASES, Told};
 
 macro_rules! globals {
     ($($name:ident: $type:ty;)*) => {
@@ -29,6 +29,7 @@ globals! {
     INODE_REFERENCES: u64;
     INODE_DENTRIES: u64;
     INODE_MARKS: u64;
+    INODE_LINKS: u64;
     DENTRY_ALIAS: u64;
     DENTRY_REFERENCES: u64;
     SUPER_DEVICE: u64;
@@ -39,10 +40,18 @@ globals! {
     DEVICE: u32;
 }
 
-/// Address of the tracked superblock, which user space tells before anything is watched; the one
-/// variable of `.bss`.
+/// The one variable of `.bss`.
 #[unsafe(no_mangle)]
-static SUPERBLOCK: AtomicU64 = AtomicU64::new(0);
+static TOLD: Told = Told {
+    superblock: AtomicU64::new(0),
+    sealing: AtomicU64::new(0),
+};
+
+/// Where it is told whether a seal is pending.
+#[inline(always)]
+pub(crate) fn sealing() -> *mut u64 {
+    TOLD.sealing.as_ptr()
+}
 
 /// Reads the member at `offset` of the kernel structure at `base`.
 #[inline(always)]
@@ -136,10 +145,16 @@ impl Inode {
         let superblock: *const u8 = member(self.0, &INODE_SUPER);
         // SAFETY: nothing but user space writes it, a whole word at a time. No program does: a plain
         // load would be taken for the constant that the variable begins with.
-        let told = unsafe { SUPERBLOCK.as_ptr().read_volatile() };
+        let told = unsafe { TOLD.superblock.as_ptr().read_volatile() };
         // Of two equal words the compiler takes either, and the verifier lets only an address be
         // taken off an address. Half of it is enough for a filter.
         (superblock as u64 as u32 == told as u32).then_some(superblock as u64)
+    }
+
+    /// `i_nlink`: its names.
+    #[inline(always)]
+    pub(crate) fn links(self) -> u32 {
+        member(self.0, &INODE_LINKS)
     }
 
     /// `i_readcount`: files open for reading only.

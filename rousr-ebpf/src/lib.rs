@@ -1,6 +1,8 @@
 //! The ABI between the BPF programs and user space: names, keys and records.
 #![no_std]
 
+use core::sync::atomic::AtomicU64;
+
 /// Version of the maps' layout. Pinned maps of another version are never used: raise it with
 /// every change of a map's key, value or meaning.
 pub const LAYOUT: u32 = 1;
@@ -56,8 +58,8 @@ pub mod names {
     pub const TRUTH: &str = "TRUTH";
     /// Array of one map, for waiting.
     pub const GRACE: &str = "GRACE";
-    /// Array of one word: the address of the tracked superblock.
-    pub const SUPERBLOCK: &str = ".bss";
+    /// Array of one [`Told`](super::Told).
+    pub const TOLD: &str = ".bss";
     /// Array of one: the mappings that [`VISIT_MAPPINGS`] is about to tell.
     pub const RUN: &str = "RUN";
     /// Every map of the object.
@@ -193,6 +195,27 @@ pub const fn table_row(file: u64, inode: u64) -> u32 {
     (file.wrapping_sub(inode).wrapping_mul(0x61c8_8646_80b5_83eb) >> 50) as u32
 }
 
+/// What user space tells the programs while they run.
+#[repr(C)]
+pub struct Told {
+    /// Address of the tracked superblock, before anything is watched.
+    pub superblock: AtomicU64,
+    /// A [`Sealing`]; programs turn [`Sealing::Armed`] into [`Sealing::Told`].
+    pub sealing: AtomicU64,
+}
+
+/// Whether a seal is pending.
+#[repr(u64)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sealing {
+    /// None is.
+    Idle = 0,
+    /// One is: the next release of what may block it is to be told.
+    Armed = 1,
+    /// It was told.
+    Told = 2,
+}
+
 /// Why a [`Release`] was sent.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,6 +233,8 @@ pub enum Reason {
     Unused = 4,
     /// Something was lost; [`Loss`] says what.
     Lost = 5,
+    /// A seal is pending, and a file went that may have been in its way. Of no watched inode.
+    Unblocked = 6,
 }
 
 /// One record of the ring buffer.

@@ -18,6 +18,7 @@ mod iterators;
 mod kernel;
 mod people;
 mod run;
+mod sealing;
 mod visits;
 
 use aya_ebpf::{

@@ -14,7 +14,6 @@ const S_IFSOCK: u32 = 0o140_000;
 
 globals! {
     INODE_NUMBER: u64;
-    INODE_LINKS: u64;
     INODE_MODE: u64;
     AREA_START: u64;
     TASK_NAME: u64;
@@ -42,7 +41,7 @@ impl Inode {
     pub(crate) fn visit(self) -> InodeVisit {
         InodeVisit {
             number: member(self.0, &INODE_NUMBER),
-            links: member(self.0, &INODE_LINKS),
+            links: self.links(),
             mode: u32::from(member::<u16>(self.0, &INODE_MODE)),
         }
     }

@@ -4,8 +4,8 @@ mod root {
     use std::{thread, time::Duration};
 
     use rousr_tests::{
-        Background, assert_sealed, begin, holds, is_sealed, package, shell, succeed, usr_flags,
-        wait, wait_for_agent, wait_for_reap,
+        Background, assert_sealed, begin, holds, is_sealed, metric, package, shell, succeed,
+        usr_flags, wait, wait_for_agent, wait_for_reap,
     };
 
     /// The first tries to seal again come half a second, one and a half and three and a half after
@@ -50,6 +50,65 @@ mod root {
 
     fn kill_apt() {
         succeed("pkill -KILL -x apt-get; pkill -x sleep");
+    }
+
+    /// What led to the seal that came last, by the agent's log.
+    fn sealed_after() -> String {
+        let log = succeed("journalctl --sync; journalctl -u rousr --no-pager -o cat");
+        let line = log
+            .lines()
+            .rfind(|line| line.contains("nothing is in the way any more"));
+        let line = line.expect("the agent tells of a seal");
+        line.split("after=")
+            .nth(1)
+            .expect("it says after what")
+            .to_owned()
+    }
+
+    /// Ends with the test: what has a file of /usr open that is removed then, without a hold.
+    fn orphan(open: &str) -> Background {
+        let file = "/usr/share/rousr-orphan";
+        succeed(&format!("echo > {file}"));
+        let user = Background::start(&format!("sh -c 'exec 9{open}{file}; exec sleep 1000'"));
+        wait(Duration::from_secs(5), "it is open", || {
+            shell(&format!("readlink /proc/*/fd/9 | grep -qx {file}")).status == 0
+        });
+        succeed(&format!("rm {file}"));
+        user
+    }
+
+    #[test]
+    fn by_the_last_close_of_a_removed_file() {
+        begin();
+        assert_eq!(metric("rousr_tracker_attached"), 0.0, "nothing is pending");
+        succeed("rousr unseal");
+        let users = [orphan("<"), orphan("<")];
+        assert_eq!(shell("rousr seal").status, 1);
+        assert_mount_sealed();
+        assert_eq!(metric("rousr_tracker_attached"), 1.0);
+        // The timer's next look is seven seconds and a half after the first.
+        thread::sleep(Duration::from_secs(4));
+        for user in users {
+            assert_mount_sealed();
+            drop(user);
+            thread::sleep(Duration::from_millis(200));
+        }
+        wait(Duration::from_secs(1), "/usr is sealed", is_sealed);
+        assert_eq!(sealed_after(), "\"release\"");
+        assert_eq!(metric("rousr_tracker_attached"), 0.0, "nothing is pending");
+    }
+
+    #[test]
+    fn by_the_last_close_of_a_writer() {
+        begin();
+        succeed("rousr unseal");
+        let writer = orphan(">");
+        assert_eq!(shell("rousr seal").status, 1);
+        assert_eq!(usr_flags(), ("rw".to_owned(), "rw".to_owned()));
+        thread::sleep(Duration::from_secs(4));
+        drop(writer);
+        wait(Duration::from_secs(1), "/usr is sealed", is_sealed);
+        assert_eq!(sealed_after(), "\"release\"");
     }
 
     #[test]
@@ -105,6 +164,11 @@ mod root {
 
         drop(inside);
         wait(SOON, "/usr is sealed", is_sealed);
+        assert_eq!(
+            sealed_after(),
+            "\"timer\"",
+            "a working directory goes silently"
+        );
         let told = shell("rousr blockers");
         assert_eq!(told.status, 0, "{}", told.output);
         assert!(told.output.contains("nothing blocks"), "{}", told.output);

@@ -2,12 +2,13 @@
 
 mod answers;
 mod reaps;
+mod seals;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     batch::Batch, metrics::Metrics, opener_watch::OpenerWatch, pace::Pace, protocol::Reply,
-    retry::Retry,
+    retry::Retry, sealing::Sealing,
 };
 use crate::{
     config::Config,
@@ -28,8 +29,8 @@ pub(super) struct EventLoop<T> {
     /// Holds to look at again though no event tells to: what refers to them, a mount, a uprobe, a
     /// path lookup under way, sends none when it goes.
     pub(super) doubtful: Retry<u64>,
-    /// Whether to try to seal again: what blocks it, as a working directory does, goes silently.
-    pub(super) sealing: Retry<()>,
+    /// When to try to seal again.
+    pub(super) sealing: Sealing,
     /// Whether to compare the counts with the kernel's again, as that failed.
     pub(super) resyncing: Retry<()>,
     /// Tells when one for whom the volume is writable may be gone.
@@ -39,9 +40,8 @@ pub(super) struct EventLoop<T> {
 /// Not before something that uses a hold for a moment is gone, and not so late that it shows.
 const LOOK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
 
-/// Each failed try costs the kernel the volume's unused directory entries (`shrink_dcache_sb` in
-/// `reconfigure_super`, fs/super.c).
-const SEAL: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+/// The passes over all tasks are dear.
+const RESYNC: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 
 impl<T: Tracker> EventLoop<T> {
     pub(super) fn new(keeper: HostKeeper, tracker: T, metrics: Metrics) -> Self {
@@ -55,8 +55,8 @@ impl<T: Tracker> EventLoop<T> {
             metrics,
             holds: BTreeMap::new(),
             doubtful: Retry::new(LOOK.0, LOOK.1),
-            sealing: Retry::new(SEAL.0, SEAL.1),
-            resyncing: Retry::new(SEAL.0, SEAL.1),
+            sealing: Sealing::default(),
+            resyncing: Retry::new(RESYNC.0, RESYNC.1),
             openers: OpenerWatch::default(),
         }
     }
@@ -100,31 +100,13 @@ impl<T: Tracker> EventLoop<T> {
     /// Who is gone stays gone, and would be told at once and for ever: it is left to the timer.
     fn look_after_openers_later(&mut self) {
         self.openers = OpenerWatch::default();
-        self.sealing.set((), true);
+        self.sealing.set(true);
     }
 
     fn close(&mut self, event: &'static str, opener: Opener) -> Reply {
         self.step(event, |agent| {
             agent.keeper.close(&mut agent.tracker, opener)
         })
-    }
-
-    /// Tries to seal what something was in the way of.
-    pub(super) fn seal_again(&mut self) {
-        if self.sealing.due().is_empty() {
-            return;
-        }
-        match self.keeper.seal_again() {
-            Ok(Some(Outcome { level, wanted, .. })) if level >= wanted => {
-                tracing::info!(level = level.as_str(), "nothing is in the way any more");
-            }
-            Ok(Some(_)) => {}
-            // Still open: for whom an end failed before, or for somebody who came since.
-            Ok(None) => return self.look_after_openers(),
-            // Told when it failed first.
-            Err(error) => tracing::debug!("cannot seal yet: {error}"),
-        }
-        self.measure();
     }
 
     fn step(
@@ -188,7 +170,7 @@ impl<T: Tracker> EventLoop<T> {
         match self.levels() {
             Ok((level, wanted, openers)) => {
                 self.metrics.set_levels(level, wanted);
-                self.sealing.set((), openers.is_empty() && level < wanted);
+                self.follow_seal(openers.is_empty() && level < wanted);
                 self.openers.follow(&openers, self.keeper.admin_dir());
             }
             Err(error) => self.failed("cannot tell the level", &error),

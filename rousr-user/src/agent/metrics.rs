@@ -18,6 +18,7 @@ use prometheus_client::{
 };
 use tokio::net::UnixListener;
 
+use super::sealing::Cause;
 use crate::{seal::Level, track::Health};
 
 /// Where they are served.
@@ -48,6 +49,7 @@ pub(super) struct Metrics {
     pub(super) reaped: Counter,
     /// Seconds from the last release of an inode to the removal of its hold.
     pub(super) latency: Histogram,
+    seal_tries: Family<[(&'static str, &'static str); 1], Counter>,
     /// Windows that were open.
     pub(super) windows: Counter,
     /// Seconds that one was.
@@ -126,6 +128,12 @@ impl Metrics {
             "Events the kernel side lost, by what lost them",
             losses.clone(),
         );
+        let seal_tries = Family::<[(&'static str, &'static str); 1], Counter>::default();
+        registry.register(
+            "seal_tries",
+            "Tries to seal what was blocked, by what led to them",
+            seal_tries.clone(),
+        );
         let mut counter = |name, help| {
             let counter = Counter::default();
             registry.register(name, help, counter.clone());
@@ -155,6 +163,7 @@ impl Metrics {
             preserved,
             reaped,
             latency,
+            seal_tries,
             windows,
             window,
             window_reaps,
@@ -165,6 +174,13 @@ impl Metrics {
     pub(super) fn set_levels(&self, level: Level, wanted: Level) {
         self.level.set(level as i64);
         self.wanted.set(wanted as i64);
+    }
+
+    /// A seal that was blocked was tried again.
+    pub(super) fn tried_to_seal(&self, cause: Cause) {
+        self.seal_tries
+            .get_or_create(&[("cause", cause.as_str())])
+            .inc();
     }
 
     pub(super) fn set_holds(&self, count: usize, bytes: u64) {

@@ -16,6 +16,7 @@ pub mod protocol;
 pub mod remedy;
 pub mod restart;
 mod retry;
+mod sealing;
 mod server;
 pub mod status;
 pub mod switch;

@@ -17,7 +17,10 @@ mod truth;
 mod untracked;
 pub mod usage;
 
-use std::{collections::BTreeMap, os::fd::OwnedFd};
+use std::{
+    collections::BTreeMap,
+    os::fd::{BorrowedFd, OwnedFd},
+};
 
 pub use truth::Truth;
 pub use untracked::Untracked;
@@ -48,6 +51,8 @@ pub struct News {
     pub releases: Vec<Release>,
     /// The kernel side lost an event: [`Tracker::resync`], then look at every hold.
     pub lost: bool,
+    /// Something went that a pending seal may have waited for ([`Tracker::await_unblocking`]).
+    pub unblocked: bool,
 }
 
 /// How well a tracker does.
@@ -157,6 +162,20 @@ pub trait Tracker {
     /// before the lease is asked for.
     fn references(&self, _inode: u64) -> Option<u64> {
         None
+    }
+
+    /// While a seal is pending: asks to be told, once, when a file goes that may have been in its way:
+    /// one that was open for writing, or whose inode has no name left. `volume` is a descriptor on the
+    /// volume; `None` where nothing is pending any more. Ask before the seal is tried, so that nothing
+    /// goes unnoticed in between.
+    ///
+    /// A tracker that cannot tell leaves it to the caller's timer.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the kernel refuses the programs or their maps.
+    fn await_unblocking(&mut self, _volume: Option<BorrowedFd<'_>>) -> Result<(), TrackError> {
+        Ok(())
     }
 
     /// Waits for news. Cancelling the wait loses none.

@@ -20,6 +20,9 @@ impl<T: Tracker> EventLoop<T> {
     pub(in crate::agent) fn released(&mut self, news: &News) {
         let releases = news.releases.iter();
         self.add_to_batch(releases.map(|release| (release.inode, Some(release.at))));
+        if news.unblocked {
+            self.sealing.released();
+        }
         if news.lost {
             self.resync("the kernel side may have lost an event");
         }

@@ -7,7 +7,7 @@ use std::{
     fs::{File, OpenOptions},
     io,
     os::{
-        fd::{AsRawFd as _, OwnedFd},
+        fd::{AsRawFd as _, BorrowedFd, OwnedFd},
         unix::fs::OpenOptionsExt as _,
     },
     thread,
@@ -15,7 +15,7 @@ use std::{
 };
 
 use aya::maps::MapError;
-use rousr_ebpf::Truth;
+use rousr_ebpf::{Sealing, Truth};
 use rustix::fs::OFlags;
 
 use super::{hooks::Hooks, maps::Maps, programs::Programs, reach::Reach, truth};
@@ -72,20 +72,67 @@ impl Counting {
     pub(super) fn watch(&mut self, pins: Vec<Pin>) -> Result<(), TrackError> {
         let located = self.locate(pins)?;
         let kept = self.enter(located)?;
-        if !self.programs.is_attached() {
-            self.programs
-                .attach()
-                .map_err(failed("attach the BPF programs"))?;
-            self.maps
-                .agent
-                .tell(true)
-                .map_err(failed("tell that births are counted"))?;
-        }
+        self.attach()?;
         self.count_open_files()?;
         self.correct(kept)?;
         // The caller looks at every hold now.
         self.is_new = false;
         Ok(())
+    }
+
+    fn attach(&mut self) -> Result<(), TrackError> {
+        if self.programs.is_attached() {
+            return Ok(());
+        }
+        self.programs
+            .attach()
+            .map_err(failed("attach the BPF programs"))?;
+        self.maps
+            .agent
+            .tell(true)
+            .map_err(failed("tell that births are counted"))
+    }
+
+    /// Asks the programs to tell of the next release of what may block a seal, or of none. For that
+    /// they are attached also where nothing is watched. `volume` is a descriptor on the volume.
+    pub(super) fn await_unblocking(
+        &mut self,
+        volume: Option<BorrowedFd<'_>>,
+    ) -> Result<(), TrackError> {
+        let Some(volume) = volume else {
+            self.tell_sealing(Sealing::Idle)?;
+            return self.detach_if_idle();
+        };
+        if self.maps.told.superblock().is_none() {
+            let own = self
+                .programs
+                .own_files()
+                .map_err(failed("read the address of the superblock"))?;
+            let seen = own.get(&volume.as_raw_fd()).ok_or_else(|| {
+                failed("find the address of the superblock")("another filesystem is tracked")
+            })?;
+            self.maps
+                .anchor(seen.superblock)
+                .map_err(failed("write the filter"))?;
+        }
+        self.attach()?;
+        self.tell_sealing(Sealing::Armed)
+    }
+
+    fn tell_sealing(&mut self, sealing: Sealing) -> Result<(), TrackError> {
+        self.maps
+            .told
+            .tell_sealing(sealing)
+            .map_err(failed("tell whether a seal is pending"))
+    }
+
+    fn detach_if_idle(&mut self) -> Result<(), TrackError> {
+        if !self.inodes.is_empty() || self.maps.told.is_sealing() {
+            return Ok(());
+        }
+        let told = self.maps.agent.tell(false);
+        self.programs.detach();
+        told.map_err(failed("tell that nothing is counted"))
     }
 
     pub(super) fn unwatch(&mut self, inode: u64) {
@@ -104,15 +151,11 @@ impl Counting {
             self.maps.forget(address);
         }
         let is_littered = std::mem::take(&mut self.is_littered);
-        if self.inodes.is_empty() {
-            let told = self.maps.agent.tell(false);
-            self.programs.detach();
-            told.map_err(failed("tell that nothing is counted"))?;
-        } else if is_littered {
+        if !self.inodes.is_empty() && is_littered {
             self.begin_anew()?;
             self.count_open_files()?;
         }
-        Ok(())
+        self.detach_if_idle()
     }
 
     /// Brings all counts into agreement with the kernel. After a program was skipped they begin

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use aya::maps::{Array, ArrayOfMaps, HashMap, MapData, MapError};
-use rousr_ebpf::{Agent, Loss, OVERFLOW_ROW, Row, TABLE_ROWS, Truth};
+use rousr_ebpf::{Agent, Loss, OVERFLOW_ROW, Row, Sealing, TABLE_ROWS, Truth};
 use zerocopy::transmute;
 
 use super::filter::Filter;
@@ -13,7 +13,7 @@ pub(super) struct Maps {
     pub(super) agent: OwnProcess,
     pub(super) watched: HashMap<MapData, u64, u64>,
     pub(super) filter: Filter,
-    pub(super) superblock: Array<MapData, u64>,
+    pub(super) told: Told,
     pub(super) table: Array<MapData, Row>,
     pub(super) files: HashMap<MapData, u64, u64>,
     pub(super) losses: Array<MapData, u64>,
@@ -39,6 +39,48 @@ impl OwnProcess {
     }
 }
 
+/// What the programs are told while they run.
+pub(super) struct Told {
+    map: Array<MapData, [u64; 2]>,
+    superblock: u64,
+    sealing: Sealing,
+}
+
+impl Told {
+    pub(super) fn new(map: Array<MapData, [u64; 2]>) -> Self {
+        Self {
+            map,
+            superblock: 0,
+            sealing: Sealing::Idle,
+        }
+    }
+
+    /// Where the tracked superblock is, once that was told.
+    pub(super) fn superblock(&self) -> Option<u64> {
+        (self.superblock != 0).then_some(self.superblock)
+    }
+
+    /// Whether a release of what may block a seal is, or was, to be told.
+    pub(super) fn is_sealing(&self) -> bool {
+        self.sealing != Sealing::Idle
+    }
+
+    fn tell_superblock(&mut self, superblock: u64) -> Result<(), MapError> {
+        self.superblock = superblock;
+        self.write()
+    }
+
+    /// Asks to be told of the next release of what may block a seal, or of none.
+    pub(super) fn tell_sealing(&mut self, sealing: Sealing) -> Result<(), MapError> {
+        self.sealing = sealing;
+        self.write()
+    }
+
+    fn write(&mut self) -> Result<(), MapError> {
+        self.map.set(0, [self.superblock, self.sealing as u64], 0)
+    }
+}
+
 impl Maps {
     /// Addresses of the inodes that are watched.
     pub(super) fn watched(&self) -> HashSet<u64> {
@@ -61,7 +103,7 @@ impl Maps {
 
     /// Tells where the tracked superblock is; before the first [`enter`](Self::enter).
     pub(super) fn anchor(&mut self, superblock: u64) -> Result<(), MapError> {
-        self.superblock.set(0, superblock, 0)?;
+        self.told.tell_superblock(superblock)?;
         let watched = self.watched();
         self.filter.anchor(superblock, watched)
     }

@@ -21,6 +21,7 @@ mod visits;
 use std::{
     collections::{BTreeMap, HashSet},
     future, mem,
+    os::fd::BorrowedFd,
     time::Duration,
 };
 
@@ -156,6 +157,13 @@ impl BpfTracker {
         records
     }
 
+    /// Whether something went that a pending seal may have waited for.
+    fn unblocks(records: &[Record]) -> bool {
+        records
+            .iter()
+            .any(|record| record.reason == Reason::Unblocked as u64)
+    }
+
     /// The releases among the records; a count that may be wrong is put right before.
     fn releases_of(&mut self, records: &[Record]) -> Vec<Release> {
         let mut releases = Vec::new();
@@ -219,19 +227,24 @@ impl Tracker for BpfTracker {
         loop {
             if self.counting.is_new {
                 return News {
-                    releases: Vec::new(),
                     lost: true,
+                    ..News::default()
                 };
             }
             let records = self.next_records().await;
             let releases = self.releases_of(&records);
+            let unblocked = Self::unblocks(&records);
             // Read after the ring: a program counts a loss before it tries to wake us.
             let losses = self.losses();
             self.is_skipped |= self.new_misses() > 0;
             let lost = losses != self.tally.losses || self.is_skipped;
             self.tally.losses = losses;
-            if lost || !releases.is_empty() {
-                return News { releases, lost };
+            if lost || unblocked || !releases.is_empty() {
+                return News {
+                    releases,
+                    lost,
+                    unblocked,
+                };
             }
         }
     }
@@ -243,6 +256,10 @@ impl Tracker for BpfTracker {
         self.tally.resyncs += 1;
         let is_skipped = mem::take(&mut self.is_skipped);
         self.counting.resync(is_skipped)
+    }
+
+    fn await_unblocking(&mut self, volume: Option<BorrowedFd<'_>>) -> Result<(), TrackError> {
+        self.counting.await_unblocking(volume)
     }
 
     fn compare(&mut self) -> Result<Vec<Comparison>, TrackError> {

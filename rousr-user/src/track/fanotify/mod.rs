@@ -165,6 +165,7 @@ impl FanotifyTracker {
         News {
             releases,
             lost: overflows > 0,
+            ..News::default()
         }
     }
 }
