@@ -12,3 +12,4 @@ mod openers;
 mod removal;
 mod sealing;
 mod upgrade;
+mod windows;

@@ -13,6 +13,7 @@ mod sys;
 pub mod torture;
 pub mod truth;
 pub mod verify;
+pub mod windows;
 mod wire;
 
 use std::{

@@ -5,6 +5,7 @@ pub mod cost;
 pub mod kills;
 pub mod latency;
 pub mod torture;
+pub mod windows;
 
 /// The smallest of `sorted` that at least `percent` of them do not exceed; nothing comes of nothing.
 pub fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {

@@ -5,6 +5,7 @@ mod instructions;
 mod latency;
 mod program;
 mod table;
+mod windows;
 
 use std::process::ExitCode;
 
@@ -21,6 +22,7 @@ pub(crate) enum Benchmark {
     Instructions(instructions::Arguments),
     Latency(latency::Arguments),
     Holders(holders::Arguments),
+    Windows(windows::Arguments),
 }
 
 pub(crate) fn run(benchmark: &Benchmark) -> Result<ExitCode> {
@@ -28,6 +30,7 @@ pub(crate) fn run(benchmark: &Benchmark) -> Result<ExitCode> {
         Benchmark::Instructions(arguments) => instructions::run(arguments),
         Benchmark::Latency(arguments) => latency::run(arguments),
         Benchmark::Holders(arguments) => holders::run(arguments),
+        Benchmark::Windows(arguments) => windows::run(arguments),
     }
 }
 

@@ -1,0 +1,23 @@
+//! Window after window while others try to write; `cargo xtask bench windows` runs it.
+//!
+//! `windows COUNT` measures and prints JSON. `windows hammer` is its helper in another mount namespace.
+
+use std::{env, io::stdout, process::Command};
+
+use anyhow::{Context as _, bail};
+use rousr_tests::windows;
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match &*arguments {
+        [hammer] if hammer == "hammer" => windows::serve(),
+        [count] => {
+            let count = count.parse().context("COUNT is a number")?;
+            let mut helper = Command::new(env::current_exe()?);
+            helper.arg("hammer");
+            let report = windows::run(count, &helper)?;
+            serde_json::to_writer(stdout(), &report).context("cannot write the figures")
+        }
+        _ => bail!("usage: windows COUNT"),
+    }
+}
