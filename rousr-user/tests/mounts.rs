@@ -5,7 +5,7 @@ mod seal {
         use std::env;
         use std::fs::{self, File, OpenOptions};
         use std::io::{self, Read as _};
-        use std::os::fd::AsFd as _;
+        use std::os::fd::{AsFd as _, AsRawFd as _};
         use std::os::unix::fs::MetadataExt as _;
         use std::path::{Path, PathBuf};
         use std::process::{Command, Stdio};
@@ -199,6 +199,119 @@ mod seal {
                     assert!(intruder.join().expect("no write got through") > 0);
                 });
                 assert_eq!(volume.options(), sealed);
+            });
+        }
+
+        /// What keeps a superblock writable.
+        #[derive(Default)]
+        struct Blockers {
+            orphans: Vec<File>,
+            writers: Vec<File>,
+        }
+
+        impl Blockers {
+            fn add(&mut self, volume: &Volume, writes: bool) {
+                let path = volume.path("blocker");
+                let writer = File::create(&path).expect("creates");
+                if writes {
+                    self.writers.push(writer);
+                } else {
+                    self.orphans.push(File::open(&path).expect("opens"));
+                    drop(writer);
+                    fs::remove_file(&path).expect("removes");
+                }
+            }
+
+            /// What a seal leads to; `None` where it fails.
+            fn sealed(&self) -> Option<Level> {
+                match (self.writers.is_empty(), self.orphans.is_empty()) {
+                    (false, _) => None,
+                    (true, false) => Some(Level::MountSealed),
+                    (true, true) => Some(Level::Sealed),
+                }
+            }
+        }
+
+        fn window(volume: &Volume, blockers: &mut Blockers, step: usize) -> Level {
+            let before = volume.seal().level().expect("reads");
+            let name = step.to_string();
+            let leaves_orphan = step.is_multiple_of(3);
+            let action = |root: std::os::fd::BorrowedFd<'_>| {
+                let visible = File::create(volume.path("visible"));
+                assert_eq!(visible.is_ok(), before == Level::Open, "{before}");
+                HostLinks
+                    .make_private_dir(root, name.as_ref())
+                    .expect("writes");
+                if leaves_orphan {
+                    let opened = File::open(volume.path("file")).expect("opens");
+                    let through = format!("/proc/self/fd/{}/file", root.as_raw_fd());
+                    fs::remove_file(&through).expect("removes");
+                    fs::write(&through, "anew").expect("writes");
+                    blockers.orphans.push(opened);
+                }
+                if step.is_multiple_of(2) {
+                    std::panic::resume_unwind(Box::new("as a reap might"));
+                }
+            };
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                volume.seal().window(action)
+            }));
+            if let Ok(opened) = outcome {
+                let ((), level) = opened.expect("opens");
+                assert_eq!(
+                    level.expect("closes"),
+                    volume.seal().level().expect("reads")
+                );
+            }
+            match before {
+                Level::Open => Level::Open,
+                _ => blockers.sealed().expect("nobody writes to what is shut"),
+            }
+        }
+
+        #[test]
+        fn whatever_comes_the_state_is_as_told() {
+            with_ext4("whatever_comes_the_state_is_as_told", |volume| {
+                fs::write(volume.path("file"), "").expect("writes");
+                let mut random = fastrand::Rng::with_seed(7);
+                let mut blockers = Blockers::default();
+                for step in 0..400 {
+                    let seal = volume.seal();
+                    let before = seal.level().expect("reads");
+                    let choice = random.u8(..9);
+                    let expected = match choice {
+                        0 | 1 => {
+                            let sealed = seal.seal();
+                            assert_eq!(
+                                sealed.as_ref().ok().copied(),
+                                blockers.sealed(),
+                                "{sealed:?}"
+                            );
+                            sealed.unwrap_or(before)
+                        }
+                        2 => {
+                            seal.unseal().expect("unseals");
+                            Level::Open
+                        }
+                        3 | 4 => window(volume, &mut blockers, step),
+                        5 | 6 if before == Level::Open => {
+                            blockers.add(volume, choice == 5);
+                            before
+                        }
+                        7 => {
+                            blockers.orphans.pop();
+                            before
+                        }
+                        _ => {
+                            blockers.writers.clear();
+                            before
+                        }
+                    };
+                    let level = volume.seal().level().expect("reads");
+                    assert_eq!(level, expected, "step {step}, {choice} from {before}");
+                    let write = OpenOptions::new().append(true).open(volume.path("file"));
+                    assert_eq!(write.is_ok(), level == Level::Open, "{level}");
+                }
             });
         }
 
