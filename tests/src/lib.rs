@@ -1,13 +1,16 @@
 //! What the scenarios share: shell commands, and looks at the guest that do without rousr.
 
 pub mod attribution;
+pub mod blockers;
 pub mod cost;
+pub mod hold;
 pub mod kills;
 pub mod kinds;
 pub mod latency;
 mod log;
 mod made;
 pub mod package;
+pub mod sealing;
 mod swap;
 mod sys;
 pub mod torture;

@@ -29,11 +29,23 @@ pub struct Packed {
 /// Panics where a file cannot be written or dpkg-deb fails.
 #[track_caller]
 pub fn build(version: &str, files: &[Packed]) -> PathBuf {
+    build_with(version, files, "")
+}
+
+/// As [`build`], with a script to run after it was unpacked, unless that is empty.
+///
+/// # Panics
+///
+/// As `build`.
+#[track_caller]
+pub fn build_with(version: &str, files: &[Packed], postinst: &str) -> PathBuf {
     let tree = tempfile::tempdir().expect("a folder");
     let folder = tree.path().join(FOLDER.trim_start_matches('/'));
     fs::create_dir_all(&folder).expect("a folder");
     for file in files {
-        write(&folder.join(&file.name), &file.content, file.mode);
+        let path = folder.join(&file.name);
+        fs::create_dir_all(path.parent().expect("it is in the folder")).expect("a folder");
+        write(&path, &file.content, file.mode);
     }
     let control = format!(
         "Package: rousr-kinds\nVersion: {version}\nArchitecture: all\n\
@@ -45,6 +57,14 @@ pub fn build(version: &str, files: &[Packed]) -> PathBuf {
         control.as_bytes(),
         0o644,
     );
+    if !postinst.is_empty() {
+        let script = format!("#!/bin/sh\n{postinst}\n");
+        write(
+            &tree.path().join("DEBIAN/postinst"),
+            script.as_bytes(),
+            0o755,
+        );
+    }
     let package = PathBuf::from(format!("/run/rousr-kinds_{version}_all.deb"));
     succeed(&format!(
         "chmod -R go-w,a+rX {tree} && dpkg-deb --root-owner-group -Znone -b {tree} {}",

@@ -16,6 +16,10 @@ const NAMES: [(&[u8], &[u8]); 7] = [
 /// Groups whose subgroups are named by containers' identifiers, where systemd has no part in it.
 const PARENTS: [&[u8]; 2] = [b"docker", b"lxc"];
 
+/// What systemd-nspawn calls the group of what it runs, in a scope of the machine's name where it does
+/// not register that with machined.
+const PAYLOAD: &[u8] = b"payload";
+
 /// The innermost container in the path of a control group, by name or identifier; what is not UTF-8
 /// is replaced.
 pub(super) fn of_path(path: &[u8]) -> Option<String> {
@@ -40,6 +44,9 @@ fn of_name(name: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn of_parent(parent: &[u8], name: &[u8]) -> Option<Vec<u8>> {
+    if name == PAYLOAD && of_name(parent).is_none() {
+        return parent.strip_suffix(b".scope").map(unescape);
+    }
     (PARENTS.contains(&parent) && !name.is_empty()).then(|| name.to_vec())
 }
 
@@ -93,6 +100,9 @@ mod tests {
             ("/lxc.monitor.web", None),
             ("/lxc/web", Some("web")),
             ("/machine.slice/machine-web.scope", Some("web")),
+            ("/machine.slice/machine-web.scope/payload", Some("web")),
+            ("/machine.slice/web.scope/payload", Some("web")),
+            ("/machine.slice/web.scope/supervisor", None),
             (
                 r"/machine.slice/machine-qemu\x2d1\x2dweb.scope/libvirt",
                 Some("qemu-1-web"),

@@ -1,9 +1,11 @@
 //! What the tests' programs in guests and the tasks that start them say to each other, as JSON.
 
 pub mod attribution;
+pub mod blockers;
 pub mod cost;
 pub mod kills;
 pub mod latency;
+pub mod sealing;
 pub mod torture;
 pub mod windows;
 

@@ -7,9 +7,9 @@ use anyhow::{Context as _, ensure};
 use crate::{Background, wait};
 
 /// At least so many processes,
-pub(super) const PROCESSES: usize = 1000;
+pub(crate) const PROCESSES: usize = 1000;
 /// and so many mappings of all together.
-pub(super) const MAPPINGS: u64 = 100_000;
+pub(crate) const MAPPINGS: u64 = 100_000;
 
 /// Libraries that each process has beside those of a shell, and those that they want; the linker maps
 /// each in five pieces.
@@ -18,14 +18,14 @@ const LIBRARIES: usize = 11;
 const FOLDER: &str = "/usr/lib/x86_64-linux-gnu";
 
 /// The processes; ended on drop.
-pub(super) struct Crowd {
+pub(crate) struct Crowd {
     _shell: Background,
 }
 
 impl Crowd {
     /// A shell loads the libraries, opens two files and forks. The children share what fork(2) makes
     /// them share, and wait for a line that never comes.
-    pub(super) fn start() -> anyhow::Result<Self> {
+    pub(crate) fn start() -> anyhow::Result<Self> {
         let libraries = libraries()?;
         let fork = format!(
             "exec 7</usr/bin/env 8</usr/bin/dash 9<>/run/crowd; i=0; \

@@ -1,25 +1,19 @@
 //! What it costs to tell who uses /usr, by rousr and by others.
 
-mod crowd;
-mod walk;
+pub(crate) mod crowd;
+pub(crate) mod measured;
+pub(crate) mod walk;
 
-use std::{
-    path::Path,
-    process::{Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::{path::Path, process::Command, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use rousr_figures::attribution::{Figures, Row};
+use rousr_figures::attribution::Figures;
 
 use crowd::Crowd;
+use measured::{RUNS, Sample, output, row, silently, slow};
 use walk::Walk;
 
 use crate::{Background, succeed, wait};
-
-/// Of how many runs the middle one counts. The slow ones run less often.
-const RUNS: usize = 5;
-const SLOW_RUNS: usize = 1;
 
 /// Measures all.
 ///
@@ -69,13 +63,6 @@ pub fn run(floor: &Path) -> anyhow::Result<Figures> {
     Ok(figures)
 }
 
-fn slow(line: &str) -> anyhow::Result<Vec<Sample>> {
-    let words: Vec<&str> = line.split(' ').collect();
-    (0..SLOW_RUNS)
-        .map(|_| Sample::of(|| silently(words[0], &words[1..])))
-        .collect()
-}
-
 fn start_agent() -> Background {
     succeed("mkdir -p /run/rousr /var/lib/rousr");
     let agent = Background::start("rousr agent 2>/run/agent.log");
@@ -114,77 +101,4 @@ fn by_rousr() -> anyhow::Result<Figures> {
         "the crowd is too small: {figures:?}"
     );
     Ok(figures)
-}
-
-fn row(name: &str, mut samples: Vec<Sample>) -> Row {
-    samples.sort_by_key(|sample| sample.wall);
-    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
-    let middle = &samples[samples.len() / 2];
-    Row {
-        name: name.into(),
-        wall: milliseconds(middle.wall),
-        processor: milliseconds(middle.processor),
-        range: [
-            milliseconds(samples[0].wall),
-            milliseconds(samples[samples.len() - 1].wall),
-        ],
-    }
-}
-
-/// One run.
-struct Sample {
-    wall: Duration,
-    /// Of all processes together: nothing else runs.
-    processor: Duration,
-}
-
-impl Sample {
-    fn of<T>(run: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<Self> {
-        let busy = busy()?;
-        let began = Instant::now();
-        run()?;
-        Ok(Self {
-            wall: began.elapsed(),
-            processor: self::busy()?.saturating_sub(busy),
-        })
-    }
-}
-
-/// Time that processors were not idle since boot: user, nice, system, irq, softirq.
-fn busy() -> anyhow::Result<Duration> {
-    let text = std::fs::read_to_string("/proc/stat").context("/proc/stat")?;
-    let line = text.lines().next().context("/proc/stat is empty")?;
-    let ticks: Vec<u64> = line
-        .split_whitespace()
-        .skip(1)
-        .filter_map(|field| field.parse().ok())
-        .collect();
-    let busy = [0, 1, 2, 5, 6]
-        .iter()
-        .filter_map(|&field| ticks.get(field))
-        .sum::<u64>();
-    Ok(Duration::from_millis(busy * 10))
-}
-
-/// What a program writes.
-fn output(program: &str, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
-    let output = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output();
-    Ok(output
-        .with_context(|| format!("cannot run {program}"))?
-        .stdout)
-}
-
-/// Runs a program that may write and end as it likes.
-fn silently(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
-    Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .with_context(|| format!("cannot run {program}"))?;
-    Ok(())
 }

@@ -12,12 +12,12 @@ use aya::{Btf, Ebpf, programs::Iter};
 const ITERATORS: [(&str, &str); 2] = [("walk_files", "task_file"), ("walk_mappings", "task_vma")];
 
 /// The loaded programs.
-pub(super) struct Walk {
+pub(crate) struct Walk {
     ebpf: Ebpf,
 }
 
 impl Walk {
-    pub(super) fn load(object: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn load(object: &Path) -> anyhow::Result<Self> {
         let mut ebpf =
             Ebpf::load_file(object).with_context(|| format!("cannot load {}", object.display()))?;
         let btf = Btf::from_sys_fs().context("cannot read the kernel's type information")?;
@@ -28,7 +28,7 @@ impl Walk {
     }
 
     /// Visits every descriptor and every mapping.
-    pub(super) fn run(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn run(&mut self) -> anyhow::Result<()> {
         for (name, _) in ITERATORS {
             let program = iterator(&mut self.ebpf, name)?;
             let link = program.attach()?;

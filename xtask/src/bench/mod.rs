@@ -1,9 +1,11 @@
 //! `cargo xtask bench`: what rousr costs and how quick it is, measured in guests.
 
+mod blockers;
 mod holders;
 mod instructions;
 mod latency;
 mod program;
+mod sealing;
 mod table;
 mod windows;
 
@@ -23,6 +25,8 @@ pub(crate) enum Benchmark {
     Latency(latency::Arguments),
     Holders(holders::Arguments),
     Windows(windows::Arguments),
+    Blockers(blockers::Arguments),
+    Sealing(sealing::Arguments),
 }
 
 pub(crate) fn run(benchmark: &Benchmark) -> Result<ExitCode> {
@@ -31,6 +35,8 @@ pub(crate) fn run(benchmark: &Benchmark) -> Result<ExitCode> {
         Benchmark::Latency(arguments) => latency::run(arguments),
         Benchmark::Holders(arguments) => holders::run(arguments),
         Benchmark::Windows(arguments) => windows::run(arguments),
+        Benchmark::Blockers(arguments) => blockers::run(arguments),
+        Benchmark::Sealing(arguments) => sealing::run(arguments),
     }
 }
 

@@ -55,13 +55,37 @@ impl Measuring {
     ///
     /// Where the guest or the program fails.
     pub(super) fn run<T: DeserializeOwned>(&self, guest: Guest, argument: &str) -> Result<T> {
-        let guest = Guest {
+        self.run_as_is(&self.install(guest), &[argument])
+    }
+
+    /// The guest with rousr in it.
+    pub(super) fn install(&self, guest: Guest) -> Guest {
+        Guest {
             installed: self.installed.clone(),
-            share: Some(self.share.path().into()),
             ..guest
+        }
+    }
+
+    /// As [`run`](Self::run) with any arguments, in a guest with rousr or without it.
+    ///
+    /// # Errors
+    ///
+    /// As `run`.
+    pub(super) fn run_as_is<T: DeserializeOwned>(
+        &self,
+        guest: &Guest,
+        arguments: &[&str],
+    ) -> Result<T> {
+        let guest = Guest {
+            share: Some(self.share.path().into()),
+            ..guest.clone()
         };
         let program = format!("{SHARE}/{}", self.name);
-        let command = [program.as_str(), argument].map(OsString::from);
+        let command: Vec<OsString> = [program.as_str()]
+            .iter()
+            .chain(arguments)
+            .map(OsString::from)
+            .collect();
         let (ending, output) = guest.run_whole(&command, Vec::new)?;
         let said = || String::from_utf8_lossy(&output);
         match ending {
