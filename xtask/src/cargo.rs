@@ -31,6 +31,12 @@ pub(crate) fn guest_program(name: &str) -> Result<PathBuf> {
     program(&[&arguments[..], &["--bin", name]].concat(), name)
 }
 
+/// Builds one that does nothing but call others, and copies it to `folder`.
+pub(crate) fn plain_guest_program(name: &str, folder: &Path) -> Result<()> {
+    let arguments = ["build", "--quiet", "--package=rousr-tests", "--bin", name];
+    strip(&program(&arguments, name)?, &folder.join(name))
+}
+
 /// The executable of the target `name` among cargo's messages.
 fn named(messages: &[u8], name: &str) -> Option<PathBuf> {
     messages

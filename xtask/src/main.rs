@@ -10,6 +10,7 @@ mod install;
 mod kills;
 mod lab;
 mod lines;
+mod powercut;
 mod process;
 mod say;
 mod setup;
@@ -29,6 +30,7 @@ enum Task {
     Test(test::Arguments),
     Torture(torture::Arguments),
     Kills(kills::Arguments),
+    Powercut(powercut::Arguments),
     Vm(vm::Arguments),
     Demo(demo::Arguments),
     #[command(subcommand)]
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Task::Test(arguments) => test::run(&arguments),
         Task::Torture(arguments) => torture::run(&arguments),
         Task::Kills(arguments) => kills::run(&arguments),
+        Task::Powercut(arguments) => powercut::run(&arguments),
         Task::Vm(arguments) => vm::run(arguments),
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Bench(benchmark) => bench::run(&benchmark),

@@ -12,7 +12,7 @@ use clap::ValueEnum as _;
 use crate::{
     kills,
     lab::{kernel::Kernel, layout::Layout},
-    say,
+    powercut, say,
     setup::{self, Need},
     torture,
 };
@@ -84,6 +84,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         if !is_part {
             tally.add(torture()?);
             tally.add(kills()?);
+            tally.add(cuts()?);
         }
     }
     println!("{} passed, {} failed", tally.passed, tally.failed);
@@ -110,6 +111,16 @@ fn kills() -> Result<Tally> {
     for kill in kills::short()? {
         tally.passed += u64::from(!kill.is_failed());
         tally.failed += u64::from(kill.is_failed());
+    }
+    Ok(tally)
+}
+
+/// So does each power cut.
+fn cuts() -> Result<Tally> {
+    let mut tally = Tally::default();
+    for cut in powercut::short()? {
+        tally.passed += u64::from(!cut.is_failed());
+        tally.failed += u64::from(cut.is_failed());
     }
     Ok(tally)
 }

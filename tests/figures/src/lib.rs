@@ -5,6 +5,7 @@ pub mod blockers;
 pub mod cost;
 pub mod kills;
 pub mod latency;
+pub mod powercut;
 pub mod sealing;
 pub mod torture;
 pub mod windows;

@@ -8,11 +8,8 @@ use std::{
 use anyhow::{Result, bail, ensure};
 use rousr_figures::kills::{Act, Kill, Role};
 
-use super::{
-    armed::{self, HOOK, Steps, VARIABLE},
-    look,
-};
-use crate::{Finished, holds, is_sealed, shell};
+use super::armed::{self, HOOK, Steps, VARIABLE};
+use crate::{Finished, holds, is_sealed, look, shell};
 
 /// How long /usr may take to be sealed, and holds to go: an agent that was killed twice has to start.
 const PATIENCE: Duration = Duration::from_secs(30);

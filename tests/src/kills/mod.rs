@@ -6,8 +6,6 @@
 
 mod act;
 mod armed;
-mod ledger;
-mod look;
 
 use std::process::ExitCode;
 
@@ -15,6 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use fastrand::Rng;
 use rousr_figures::kills::{Act, Kill, Line, Options, Role};
 
+use crate::look;
 use act::Stage;
 use armed::Steps;
 

@@ -15,10 +15,17 @@ pub(crate) enum Disks {
     Pristine,
     /// Those in this folder, root.img and usr.img; what is written stays there.
     Kept(PathBuf),
+    /// Those in this folder, and what is written is thrown away.
+    Thrown(PathBuf),
+    /// Those in this folder, [joined](join) as parts of one disk; each request is logged to [`LOG`] there.
+    Logged(PathBuf),
 }
 
 /// The images, by the serial number that the guest knows them by.
 pub(crate) const NAMES: [&str; 2] = ["root", "usr"];
+
+/// The log's file in the folder of logged disks.
+pub(crate) const LOG: &str = "log";
 
 /// Copies the pristine disks into `folder`, unless it has some.
 ///
@@ -56,6 +63,8 @@ impl Disks {
     pub(super) fn arguments(&self) -> Result<Vec<String>> {
         let (folder, options) = match self {
             Self::Pristine => (lab::image::folder()?, "snapshot=on"),
+            Self::Thrown(folder) => (folder.clone(), "snapshot=on"),
+            Self::Logged(folder) => return logged(folder),
             Self::Kept(folder) => (folder.clone(), "cache=writeback"),
         };
         let disks = NAMES.map(|name| drive(name, &file(&folder, name), options));
@@ -79,4 +88,64 @@ pub(super) fn drive(name: &str, file: &Path, options: &str) -> Vec<String> {
 /// A comma in a path would start another option.
 fn escaped(file: &Path) -> String {
     file.display().to_string().replace(',', ",,")
+}
+
+/// Both as parts of one disk, of which the log has the order of all requests. A flush is one of the whole
+/// disk.
+fn logged(folder: &Path) -> Result<Vec<String>> {
+    let disk = folder.join("disk");
+    let log = folder.join(LOG);
+    fs::File::create(&log).with_context(|| format!("cannot make {}", log.display()))?;
+    // What the guest flushes is in the log; the files themselves need not outlive this machine's end.
+    let node = |name: &str, file: &Path| {
+        format!(
+            "driver=file,node-name={name},filename={},cache.no-flush=on",
+            escaped(file)
+        )
+    };
+    let mut arguments = vec![
+        "-blockdev".to_owned(),
+        node("disk", &disk),
+        "-blockdev".to_owned(),
+        node("log", &log),
+        "-blockdev".to_owned(),
+        "driver=blklogwrites,node-name=logged,file=disk,log=log".to_owned(),
+    ];
+    let mut start = 0;
+    for name in NAMES {
+        let size = fs::metadata(file(folder, name))?.len();
+        arguments.extend([
+            "-blockdev".to_owned(),
+            format!("driver=raw,node-name={name},file=logged,offset={start},size={size}"),
+            "-device".to_owned(),
+            format!("nvme,drive={name},serial={name},share-rw=on"),
+        ]);
+        start += size;
+    }
+    Ok(arguments)
+}
+
+/// Makes the one disk of which [`Disks::Logged`] are parts, from the images in the folder.
+pub(crate) fn join(folder: &Path) -> Result<()> {
+    let [root, usr] = NAMES.map(|name| file(folder, name));
+    let disk = folder.join("disk");
+    copy(&root, &disk)?;
+    let start = fs::metadata(&root)?.len();
+    let mut dd = Command::new("dd");
+    dd.arg(format!("if={}", usr.display()))
+        .arg(format!("of={}", disk.display()))
+        .arg(format!("seek={start}"))
+        .args([
+            "bs=1M",
+            "oflag=seek_bytes",
+            "conv=sparse,notrunc",
+            "status=none",
+        ]);
+    process::read(&mut dd)?;
+    let end = start + fs::metadata(&usr)?.len();
+    fs::OpenOptions::new()
+        .write(true)
+        .open(&disk)?
+        .set_len(end)?;
+    Ok(())
 }

@@ -47,7 +47,7 @@ impl Bench {
         for version in ["1.0", "2.0"] {
             demo_package::build(version, &share)?;
         }
-        cargo::strip(&cargo::guest_program("kills")?, &share.join("kills"))?;
+        cargo::plain_guest_program("kills", &share)?;
         Ok(Self { share, installed })
     }
 

@@ -61,11 +61,11 @@ const CASES: [Case; 3] = [
     },
 ];
 
-/// Those whose name, `boot::TEST`, contains the filter.
+/// Those whose name, `boot::TEST`, begins with the filter.
 pub(super) fn matching(filter: &str, kernel: Kernel) -> Vec<Boot> {
     CASES
         .iter()
-        .filter(|case| format!("boot::{}", case.test).contains(filter))
+        .filter(|case| format!("boot::{}", case.test).starts_with(filter))
         .map(|case| Boot::prepared(kernel, case.append, case.prepare, case.test))
         .collect()
 }

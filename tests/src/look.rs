@@ -2,15 +2,15 @@
 
 use std::{collections::BTreeSet, fs};
 
-use crate::{HOLDS, holds, is_sealed, kills::ledger, orphans, shell, usr_flags};
+use crate::{HOLDS, holds, is_sealed, ledger, orphans, shell, usr_flags};
 
 /// Whether /usr is as far read-only as it can be: without an orphan, to the superblock.
-pub(super) fn is_sealed_as_far_as_possible() -> bool {
+pub(crate) fn is_sealed_as_far_as_possible() -> bool {
     is_sealed() || (usr_flags().0 == "ro" && !orphans().is_empty())
 }
 
 /// What the hold directory and the ledger have that they should not have, where these holds are allowed.
-pub(super) fn leaks(may_hold: bool) -> Vec<String> {
+pub(crate) fn leaks(may_hold: bool) -> Vec<String> {
     let mut leaks = Vec::new();
     let held = holds();
     if !may_hold && !held.is_empty() {
@@ -44,7 +44,7 @@ pub(super) fn leaks(may_hold: bool) -> Vec<String> {
 }
 
 /// Files of these packages, all where none is named, that are not as dpkg installed them.
-pub(super) fn lost(packages: &str) -> Vec<String> {
+pub(crate) fn lost(packages: &str) -> Vec<String> {
     let commands = [
         format!("dpkg --verify {packages}"),
         format!("debsums -s {packages}"),
@@ -63,7 +63,7 @@ pub(super) fn lost(packages: &str) -> Vec<String> {
 }
 
 /// Whatever is wrong once all is over.
-pub(super) fn everything() -> Vec<String> {
+pub(crate) fn everything() -> Vec<String> {
     let mut faults = lost("");
     faults.extend(leaks(false));
     if !is_sealed() {

@@ -8,7 +8,7 @@ use serde_json::Value;
 const LEDGER: &str = "/var/lib/rousr/ledger";
 
 /// The inodes of the holds that it knows.
-pub(super) fn known() -> Result<BTreeSet<u64>> {
+pub(crate) fn known() -> Result<BTreeSet<u64>> {
     let text = match fs::read_to_string(LEDGER) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         other => other.context(LEDGER)?,

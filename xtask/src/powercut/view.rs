@@ -1,0 +1,83 @@
+//! A line a cut, and their sum.
+
+use std::collections::BTreeMap;
+
+use super::{Outcome, Part};
+
+/// One cut.
+pub(super) fn line(outcome: &Outcome) -> String {
+    let word = match outcome.is_failed() {
+        true => "FAILED",
+        false => "ok",
+    };
+    let interrupted = match outcome.findings.interrupted {
+        true => ", dpkg was interrupted",
+        false => "",
+    };
+    let mut text = format!(
+        "{:>4} {word} {}: after {} requests, {} of {} unflushed ones lost{interrupted}\n",
+        outcome.number,
+        name(outcome.part),
+        outcome.moment,
+        outcome.requests_lost,
+        outcome.unflushed,
+    );
+    /// More of a kind tell nothing.
+    const MOST: usize = 12;
+    let faults = &outcome.findings.faults;
+    for fault in faults.iter().take(MOST) {
+        text += &format!("     {}\n", fault.trim_end().replace('\n', "\n     "));
+    }
+    if faults.len() > MOST {
+        text += &format!("     and {} more\n", faults.len() - MOST);
+    }
+    text
+}
+
+/// All of them.
+pub(super) fn sum(outcomes: &[Outcome]) -> String {
+    let mut table: BTreeMap<Part, [u64; 7]> = BTreeMap::new();
+    let mut all = [0; 7];
+    for outcome in outcomes {
+        let findings = &outcome.findings;
+        let figures = [
+            1,
+            u64::from(findings.interrupted),
+            outcome.requests_lost as u64,
+            outcome.damaged,
+            findings.unsealed,
+            findings.leaked,
+            findings.lost,
+        ];
+        let row = table.entry(outcome.part).or_default();
+        for ((sum, all), figure) in row.iter_mut().zip(&mut all).zip(figures) {
+            *sum += figure;
+            *all += figure;
+        }
+    }
+    let mut text = String::from(
+        "\n| cut in | cuts | dpkg interrupted | requests lost | fsck faults | unsealed | leaked | files lost |\n\
+         |---|---|---|---|---|---|---|---|\n",
+    );
+    for (part, row) in &table {
+        text += &format!("| {} | {} |\n", name(*part), cells(row));
+    }
+    text += &format!("| all | {} |\n", cells(&all));
+    let failed = outcomes
+        .iter()
+        .filter(|outcome| outcome.is_failed())
+        .count();
+    text += &format!("\n{} cuts, {failed} failed\n", outcomes.len());
+    text
+}
+
+fn cells(row: &[u64; 7]) -> String {
+    row.map(|figure| figure.to_string()).join(" | ")
+}
+
+fn name(part: Part) -> &'static str {
+    match part {
+        Part::Upgrade => "upgrade",
+        Part::Reap => "reap",
+    }
+}
