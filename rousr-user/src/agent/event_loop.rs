@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    dpkg::write_order::WriteOrder,
     seal::Level,
     track::Tracker,
     transaction::{Error, HostKeeper, Opener, Outcome},
@@ -35,6 +36,8 @@ pub(super) struct EventLoop<T> {
     pub(super) resyncing: Retry<()>,
     /// Tells when one for whom the volume is writable may be gone.
     pub(super) openers: OpenerWatch,
+    /// Kept while the volume is open.
+    order: Option<WriteOrder>,
 }
 
 /// Not before something that uses a hold for a moment is gone, and not so late that it shows.
@@ -58,6 +61,7 @@ impl<T: Tracker> EventLoop<T> {
             sealing: Sealing::default(),
             resyncing: Retry::new(RESYNC.0, RESYNC.1),
             openers: OpenerWatch::default(),
+            order: None,
         }
     }
 
@@ -172,12 +176,29 @@ impl<T: Tracker> EventLoop<T> {
                 self.metrics.set_levels(level, wanted);
                 self.follow_seal(openers.is_empty() && level < wanted);
                 self.openers.follow(&openers, self.keeper.admin_dir());
+                self.keep_order(!openers.is_empty());
             }
             Err(error) => self.failed("cannot tell the level", &error),
         }
         self.metrics
             .set_holds(self.holds.len(), self.holds.values().sum());
         self.metrics.set_tracker(&self.tracker.health());
+    }
+
+    /// A power cut must not leave a database of dpkg's that is ahead of the volume.
+    fn keep_order(&mut self, is_open: bool) {
+        if !is_open {
+            self.order = None;
+        } else if self.order.is_none() {
+            let volume = &self.keeper.volume().mount_point;
+            match WriteOrder::keep(self.keeper.admin_dir(), volume) {
+                Ok(order) => self.order = order,
+                Err(error) => tracing::warn!(
+                    "dpkg's database may reach the disk before {}: {error}",
+                    volume.display()
+                ),
+            }
+        }
     }
 
     fn levels(&self) -> Result<(Level, Level, Vec<Opener>), Error> {
