@@ -36,6 +36,34 @@ mod root {
         assert_sealed();
     }
 
+    /// How often somebody wanted the journal of /usr on disk at once.
+    fn commits_asked_for() -> u64 {
+        let info = "/proc/fs/jbd2/$(basename $(findmnt -no SOURCE /usr))-*/info";
+        let told = succeed(&format!("cat {info}"));
+        let count = told.split(['(', ' ']).zip(told.split(['(', ' ']).skip(1));
+        count
+            .filter(|(_, word)| word.starts_with("requested"))
+            .find_map(|(count, _)| count.parse().ok())
+            .unwrap_or_else(|| panic!("no count of requests in {told}"))
+    }
+
+    #[test]
+    fn what_dpkg_unpacked_is_on_disk_before_its_database_says_so() {
+        begin();
+        succeed("rousr apt pre-invoke && touch /usr/share/rousr-order");
+        let before = commits_asked_for();
+        let list = "/var/lib/dpkg/info/rousr-order.list";
+        succeed(&format!("touch {list}"));
+        assert_eq!(commits_asked_for(), before);
+        succeed(&format!("touch {list}-new"));
+        assert!(commits_asked_for() > before);
+        succeed(&format!("rm {list} {list}-new /usr/share/rousr-order"));
+        succeed("rousr apt post-invoke");
+        assert_sealed();
+        // Nobody is asked any more.
+        succeed(&format!("timeout 10 touch {list}-new && rm {list}-new"));
+    }
+
     #[test]
     fn opting_out_leaves_everything_alone() {
         begin();

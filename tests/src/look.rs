@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeSet, fs};
 
-use crate::{HOLDS, holds, is_sealed, ledger, orphans, shell, usr_flags};
+use crate::{HOLDS, holds, is_sealed, ledger, shell, usr_flags};
 
-/// Whether /usr is as far read-only as it can be: without an orphan, to the superblock.
-pub(crate) fn is_sealed_as_far_as_possible() -> bool {
-    is_sealed() || (usr_flags().0 == "ro" && !orphans().is_empty())
+/// Whether /usr is read-only, and rousr names what keeps its filesystem from it: a file or a directory
+/// without a name that is in use.
+pub(crate) fn is_blocked() -> bool {
+    usr_flags().0 == "ro" && shell("rousr blockers").status == 1
 }
 
 /// What the hold directory and the ledger have that they should not have, where these holds are allowed.
