@@ -1,9 +1,11 @@
 //! apt's hooks where something is missing or wrong: apt goes on, and /usr is sealed.
 
 mod root {
+    use std::time::Duration;
+
     use rousr_tests::{
-        assert_sealed, begin, holds, inode, shell, succeed, usr_flags, wait_for_agent,
-        wait_for_reap,
+        assert_sealed, begin, holds, inode, is_guarded, shell, succeed, usr_flags, wait,
+        wait_for_agent, wait_for_reap,
     };
 
     #[test]
@@ -17,6 +19,7 @@ mod root {
         succeed("apt-get -y -q remove rousr-demo");
         assert_sealed();
         assert!(holds().contains(&held), "{:?} lacks {held}", holds());
+        wait(Duration::from_secs(5), "its guard ends", || !is_guarded());
         let text = succeed("rousr status");
         assert!(text.contains("systemctl start rousr"), "{text}");
         // Without an agent nobody reaps; a started one does.

@@ -10,6 +10,8 @@ mod kinds;
 mod layouts;
 mod openers;
 mod removal;
+mod renewal;
 mod sealing;
+mod transactions;
 mod upgrade;
 mod windows;

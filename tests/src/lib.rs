@@ -198,6 +198,11 @@ pub fn wait_for_agent() {
     });
 }
 
+/// Whether a guard runs, as nobody else looks after /usr.
+pub fn is_guarded() -> bool {
+    shell("pgrep -f '^[^ ]*rousr agent (.* )?--guard'").status == 0
+}
+
 /// The agent's process.
 #[track_caller]
 pub fn agent_pid() -> String {

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     sys::step::step,
-    transaction::{Opener, Outcome},
+    transaction::{Frontend, Opener, Outcome},
 };
 
 /// How long a caller waits for an answer. A transaction's largest step, the preserving of a
@@ -67,8 +67,8 @@ impl<'p> Client<'p> {
     }
 
     /// Has a transaction begun: makes the volume writable.
-    pub fn begin(self) -> Result<Outcome, ClientError> {
-        self.step(Request::Begin, b"")
+    pub fn begin(self, frontend: Option<Frontend>) -> Result<Outcome, ClientError> {
+        self.step(Request::Begin { frontend }, b"")
     }
 
     /// Has the files kept that the hook stream announces to be replaced or removed.
@@ -78,8 +78,8 @@ impl<'p> Client<'p> {
     }
 
     /// Has a transaction ended: settles the holds and seals.
-    pub fn finish(self) -> Result<Outcome, ClientError> {
-        self.step(Request::Finish, b"")
+    pub fn finish(self, frontend: Option<Frontend>) -> Result<Outcome, ClientError> {
+        self.step(Request::Finish { frontend }, b"")
     }
 
     /// Has the volume made writable, and the files kept that are in use.
@@ -214,7 +214,7 @@ mod tests {
                 connection.write_all(answer).expect("an answer");
                 line
             });
-            let error = Client::at(&socket).finish().expect_err("no outcome");
+            let error = Client::at(&socket).finish(None).expect_err("no outcome");
             assert!(expected(&error), "{error:?}");
             assert_eq!(
                 agent.join().expect("the agent's thread"),

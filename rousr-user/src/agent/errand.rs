@@ -10,11 +10,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{
     client::{Client, ClientError},
-    only_agent, settings,
+    guard, only_agent, settings, switch,
 };
 use crate::{
     track::{Tracker, Untracked, bpf::BpfTracker},
-    transaction::{Error, HostKeeper, Opener, Outcome, Places},
+    transaction::{Error, Frontend, HostKeeper, Opener, Outcome, Places},
 };
 
 /// How long an agent that is about to run is waited for.
@@ -26,12 +26,12 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// A step of a transaction.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// Make the volume writable.
-    Begin,
+    /// Make the volume writable for this frontend's transaction.
+    Begin(Option<Frontend>),
     /// Keep what the hook stream announces to be replaced or removed.
     Preserve(Vec<u8>),
-    /// Settle the holds and seal.
-    Finish,
+    /// Settle the holds and seal, unless this frontend was inside of another's transaction.
+    Finish(Option<Frontend>),
     /// Make the volume writable for this opener, and keep what is in use.
     Open(Opener),
     /// What this opener wanted is done.
@@ -49,21 +49,34 @@ pub fn run(step: &Step, note: impl Fn(&str)) -> anyhow::Result<Outcome> {
     }
     let keeper = HostKeeper::open(Places::default())?;
     match step {
-        Step::Begin => Ok(keeper.begin()?),
+        Step::Begin(frontend) => Ok(guarded(keeper.begin_by(*frontend)?)),
         Step::Preserve(stream) => Ok(keeper.preserve(stream)?),
-        Step::Finish => end(&keeper, step, Opener::Transaction, note),
-        Step::Open(opener) => Ok(keeper.open_and_preserve(*opener)?),
-        Step::Close(opener) => end(&keeper, step, *opener, note),
+        Step::Finish(frontend) => end(&keeper, step, Ending::Transaction(*frontend), note),
+        Step::Open(opener) => Ok(guarded(keeper.open_and_preserve(*opener)?)),
+        Step::Close(opener) => end(&keeper, step, Ending::Of(*opener), note),
     }
+}
+
+/// Sees to it that an end to come is not missed.
+fn guarded(mut outcome: Outcome) -> Outcome {
+    if guard::is_needed(&outcome)
+        && let Err(error) = guard::start()
+    {
+        let warning = format!(
+            "{error:#}; /usr stays writable where its opener is killed, until the agent runs"
+        );
+        outcome.warnings.push(warning);
+    }
+    outcome
 }
 
 /// `None` where no agent does the step.
 fn ask(step: &Step, note: &impl Fn(&str)) -> anyhow::Result<Option<Outcome>> {
     let agent = Client::default();
     let answer = match step {
-        Step::Begin => agent.begin(),
+        Step::Begin(frontend) => agent.begin(*frontend),
         Step::Preserve(stream) => agent.preserve(stream),
-        Step::Finish => agent.finish(),
+        Step::Finish(frontend) => agent.finish(*frontend),
         Step::Open(opener) => agent.open(*opener),
         Step::Close(opener) => agent.close(*opener),
     };
@@ -83,25 +96,27 @@ fn ask(step: &Step, note: &impl Fn(&str)) -> anyhow::Result<Option<Outcome>> {
 fn end(
     keeper: &HostKeeper,
     step: &Step,
-    opener: Opener,
+    ending: Ending,
     note: impl Fn(&str),
 ) -> anyhow::Result<Outcome> {
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
         if let Ok(_only) = only_agent(Duration::ZERO) {
-            return end_alone(keeper, Ending::Of(opener));
+            return end_alone(keeper, ending);
         }
         if let Some(outcome) = ask(step, &note)? {
             return Ok(outcome);
         }
         thread::sleep(PAUSE);
     }
-    Ok(keeper.close(&mut Untracked::new("no agent"), opener)?)
+    Ok(ending.carry_out(keeper, &mut Untracked::new("no agent"))?)
 }
 
 /// What ends.
 #[derive(Clone, Copy, Debug)]
 enum Ending {
+    /// The transaction of this frontend.
+    Transaction(Option<Frontend>),
     /// What this opener has open.
     Of(Opener),
     /// Whatever nobody has open any more.
@@ -111,6 +126,7 @@ enum Ending {
 impl Ending {
     fn carry_out(self, keeper: &HostKeeper, tracker: &mut impl Tracker) -> Result<Outcome, Error> {
         match self {
+            Self::Transaction(frontend) => keeper.finish_by(tracker, frontend),
             Self::Of(opener) => keeper.close(tracker, opener),
             Self::Abandoned => keeper.end_abandoned(tracker),
         }
@@ -118,17 +134,24 @@ impl Ending {
 }
 
 /// Does what an agent does at its start, after one that has ended: settles and seals unless somebody has
-/// the volume open. `None` where another agent runs, and has done it.
+/// the volume open, whom a guard looks after then. `None` where another agent runs, and has done it, and
+/// where rousr is disabled.
 ///
 /// # Errors
 ///
 /// As [`HostKeeper::end_abandoned`].
 pub fn settle() -> anyhow::Result<Option<Outcome>> {
-    let keeper = HostKeeper::open(Places::default())?;
-    match only_agent(Duration::ZERO) {
-        Ok(_only) => end_alone(&keeper, Ending::Abandoned).map(Some),
-        Err(_) => Ok(None),
+    if switch::is_disabled() {
+        return Ok(None);
     }
+    let keeper = HostKeeper::open(Places::default())?;
+    let Ok(only) = only_agent(Duration::ZERO) else {
+        return Ok(None);
+    };
+    let outcome = end_alone(&keeper, Ending::Abandoned)?;
+    // It is the guard's place.
+    drop(only);
+    Ok(Some(guarded(outcome)))
 }
 
 /// What is left goes when somebody looks again: nobody is told of its end here.
@@ -136,9 +159,9 @@ pub fn settle() -> anyhow::Result<Option<Outcome>> {
 /// With the counts that an agent has left where there are some: without them nobody can tell exactly
 /// who has a file open as a path. They go on counting for the next agent.
 fn end_alone(keeper: &HostKeeper, ending: Ending) -> anyhow::Result<Outcome> {
-    if is_empty(keeper) {
+    if is_empty(keeper) || stays_open(keeper, ending) {
         // Nothing to count: what the kernel's types look like need not be read, as at most boots.
-        return Ok(ending.carry_out(keeper, &mut Untracked::new("nothing is held"))?);
+        return Ok(ending.carry_out(keeper, &mut Untracked::new("nothing is settled"))?);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -160,6 +183,12 @@ fn end_alone(keeper: &HostKeeper, ending: Ending) -> anyhow::Result<Outcome> {
         watched: false,
         ..outcome?
     })
+}
+
+/// Whether somebody goes on, so that it is not the time to settle.
+fn stays_open(keeper: &HostKeeper, ending: Ending) -> bool {
+    let number = |openers: Result<Vec<Opener>, Error>| openers.map_or(0, |openers| openers.len());
+    matches!(ending, Ending::Abandoned) && number(keeper.openers()) > number(keeper.abandoned())
 }
 
 /// Whether no file is held, nor may be.

@@ -1,10 +1,14 @@
 //! What the agent does with each event. Every step is short and runs to its end.
 
 mod answers;
+mod ends;
+mod own;
 mod reaps;
 mod seals;
 
 use std::{collections::BTreeMap, time::Duration};
+
+pub(super) use own::Done;
 
 use super::{
     batch::Batch, metrics::Metrics, opener_watch::OpenerWatch, pace::Pace, protocol::Reply,
@@ -15,7 +19,7 @@ use crate::{
     dpkg::write_order::WriteOrder,
     seal::Level,
     track::Tracker,
-    transaction::{Error, HostKeeper, Opener, Outcome},
+    transaction::{Error, HostKeeper, Openings, Outcome},
 };
 
 pub(super) struct EventLoop<T> {
@@ -38,6 +42,12 @@ pub(super) struct EventLoop<T> {
     pub(super) openers: OpenerWatch,
     /// Kept while the volume is open.
     order: Option<WriteOrder>,
+    /// Whether something may have been replaced since the last look at what this process runs.
+    may_be_outdated: bool,
+    /// Whether a new image was no help.
+    is_helpless: bool,
+    /// Whether what is held is left to somebody else in the end.
+    is_guard: bool,
 }
 
 /// Not before something that uses a hold for a moment is gone, and not so late that it shows.
@@ -47,7 +57,7 @@ const LOOK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_se
 const RESYNC: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 
 impl<T: Tracker> EventLoop<T> {
-    pub(super) fn new(keeper: HostKeeper, tracker: T, metrics: Metrics) -> Self {
+    pub(super) fn new(keeper: HostKeeper, tracker: T, metrics: Metrics, is_guard: bool) -> Self {
         // Why it cannot be used is told at the start.
         let Config { window_pause, .. } = keeper.config().unwrap_or_default();
         Self {
@@ -62,7 +72,14 @@ impl<T: Tracker> EventLoop<T> {
             resyncing: Retry::new(RESYNC.0, RESYNC.1),
             openers: OpenerWatch::default(),
             order: None,
+            may_be_outdated: false,
+            is_helpless: false,
+            is_guard,
         }
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Settles what is on disk and seals, unless somebody has the volume open.
@@ -79,49 +96,19 @@ impl<T: Tracker> EventLoop<T> {
         tracing::error!("{what}: {error}");
     }
 
-    /// One for whom the volume is writable may be gone.
-    pub(super) fn look_after_openers(&mut self) {
-        let gone = match self.keeper.abandoned() {
-            Ok(gone) => gone,
-            Err(error) => {
-                self.failed("cannot tell who has /usr open", &error);
-                return self.look_after_openers_later();
-            }
-        };
-        if gone.is_empty() {
-            return self.measure();
-        }
-        for opener in gone {
-            tracing::warn!("{opener} ended without telling so");
-            if matches!(self.close("ended", opener), Reply::Error(_)) {
-                return self.look_after_openers_later();
-            }
-        }
-        self.list_holds();
-        self.measure();
-    }
-
-    /// Who is gone stays gone, and would be told at once and for ever: it is left to the timer.
-    fn look_after_openers_later(&mut self) {
-        self.openers = OpenerWatch::default();
-        self.sealing.set(true);
-    }
-
-    fn close(&mut self, event: &'static str, opener: Opener) -> Reply {
-        self.step(event, |agent| {
-            agent.keeper.close(&mut agent.tracker, opener)
-        })
-    }
-
     fn step(
         &mut self,
         event: &'static str,
         step: impl FnOnce(&mut Self) -> Result<Outcome, Error>,
     ) -> Reply {
         let result = step(self);
+        self.may_be_outdated |= matches!(&result, Ok(outcome) if outcome.open_for.is_empty());
         self.log(event, &result);
         match result {
-            Ok(outcome) => Reply::Done(outcome),
+            Ok(outcome) => Reply::Done(Outcome {
+                watched: outcome.watched && !self.is_guard,
+                ..outcome
+            }),
             Err(error) => Reply::Error(error.to_string()),
         }
     }
@@ -172,11 +159,12 @@ impl<T: Tracker> EventLoop<T> {
 
     fn measure(&mut self) {
         match self.levels() {
-            Ok((level, wanted, openers)) => {
+            Ok((level, wanted, openings)) => {
                 self.metrics.set_levels(level, wanted);
-                self.follow_seal(openers.is_empty() && level < wanted);
-                self.openers.follow(&openers, self.keeper.admin_dir());
-                self.keep_order(!openers.is_empty());
+                let is_open = openings.openers().next().is_some();
+                self.follow_seal(!is_open && level < wanted);
+                self.openers.follow(&openings, self.keeper.admin_dir());
+                self.keep_order(is_open);
             }
             Err(error) => self.failed("cannot tell the level", &error),
         }
@@ -201,11 +189,10 @@ impl<T: Tracker> EventLoop<T> {
         }
     }
 
-    fn levels(&self) -> Result<(Level, Level, Vec<Opener>), Error> {
-        Ok((
-            self.keeper.level()?,
-            self.keeper.wanted()?,
-            self.keeper.openers()?,
-        ))
+    fn levels(&self) -> Result<(Level, Level, Openings), Error> {
+        let wanted = self.keeper.wanted()?;
+        let openings = self.keeper.openings()?;
+        let openings = openings.unwrap_or_else(|| Openings::new(wanted));
+        Ok((self.keeper.level()?, wanted, openings))
     }
 }

@@ -205,16 +205,18 @@ impl Metrics {
         }
     }
 
-    /// Serves `GET /metrics` on `listener`.
+    /// Serves `GET /metrics` on `listener` until `stop` is done; what was asked before is answered.
     pub(super) fn serve(
         &self,
         listener: UnixListener,
+        stop: impl Future<Output = ()> + Send + 'static,
     ) -> impl Future<Output = ()> + Send + 'static {
         let router = Router::new()
             .route("/metrics", get(scrape))
             .with_state(Arc::clone(&self.registry));
         async move {
-            if let Err(error) = axum::serve(listener, router).await {
+            let server = axum::serve(listener, router).with_graceful_shutdown(stop);
+            if let Err(error) = server.await {
                 tracing::error!(%error, "the metrics are not served any more");
             }
         }

@@ -1,39 +1,44 @@
 //! The daemon: one event loop that is told of releases and asked by hooks.
 
 mod batch;
+mod belongings;
 pub mod blocker;
 pub mod client;
 pub mod command;
 pub mod errand;
 mod event_loop;
+pub mod guard;
 pub mod holders;
 pub mod metrics;
 pub mod names;
 mod opener_watch;
 pub mod orphans;
 mod pace;
+mod program;
 pub mod protocol;
 pub mod remedy;
 pub mod restart;
 mod retry;
 mod sealing;
 mod server;
+mod service;
 pub mod status;
 pub mod switch;
 pub mod verification;
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, anyhow};
 use sd_notify::NotifyState;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::mpsc,
-};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     hold::{Lock, lock},
-    sys::step::step,
+    sys::{image, step::step},
     track::{
         Tracker, Untracked,
         bpf::{self, BpfTracker, RING_BYTES},
@@ -41,8 +46,10 @@ use crate::{
     },
     transaction::HostKeeper,
 };
-use event_loop::EventLoop;
+use belongings::Belongings;
+use event_loop::{Done, EventLoop};
 use metrics::Metrics;
+use service::Service;
 
 /// Held for as long as the agent lives, so that there is one.
 const AGENT_LOCK: &str = "/run/rousr/agent.lock";
@@ -50,35 +57,89 @@ const AGENT_LOCK: &str = "/run/rousr/agent.lock";
 /// How long an agent that starts waits for a hook that does the work of one.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Calls that wait for the event loop.
-const QUEUE: usize = 16;
+/// What an agent is to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Size of the BPF programs' ring buffer.
+    pub ring_bytes: u32,
+    /// Whether it ends once /usr is sealed and somebody else can do the rest.
+    pub is_guard: bool,
+}
 
-/// Runs the agent until it is told to stop. `ring_bytes` is the size of the BPF programs' ring
-/// buffer.
+/// Runs the agent until it is told to stop, or a guard until it is done.
 ///
 /// # Errors
 ///
 /// Fails where another agent is running, or the sockets cannot be made.
-pub async fn run(keeper: HostKeeper, ring_bytes: u32) -> anyhow::Result<()> {
-    let _only = only_agent(PATIENCE)?;
+pub async fn run(keeper: HostKeeper, options: Options) -> anyhow::Result<()> {
+    let inherited = Belongings::inherited()?;
+    let is_new_image = inherited.is_some();
+    let belongings = match inherited {
+        Some(belongings) => {
+            tracing::info!("a new image of this agent takes over");
+            image::restore_name().context("cannot have a name")?;
+            belongings
+        }
+        None => match place(options)? {
+            Some(lock) => Belongings::new(lock)?,
+            None => return Ok(()),
+        },
+    };
+    let agent = Agent {
+        keeper,
+        belongings,
+        options,
+        is_new_image,
+    };
+    let keeper = &agent.keeper;
     let settings = bpf::Settings {
-        ring_bytes,
-        ..settings(&keeper)
+        ring_bytes: options.ring_bytes,
+        ..settings(keeper)
     };
     let no_bpf = match BpfTracker::load(settings) {
-        Ok(tracker) => return serve(keeper, tracker).await,
+        Ok(tracker) => return agent.serve(tracker).await,
         Err(error) => error.to_string(),
     };
     match FanotifyTracker::open(&keeper.volume().mount_point, &no_bpf) {
         Ok(tracker) => {
             tracing::warn!("no exact tracking, closes are told by fanotify: {no_bpf}");
-            serve(keeper, tracker).await
+            agent.serve(tracker).await
         }
         Err(no_fanotify) => {
             let reason = format!("{no_bpf}; {no_fanotify}");
             tracing::warn!("no tracking, holds go at the next transaction only: {reason}");
-            serve(keeper, Untracked::new(reason)).await
+            agent.serve(Untracked::new(reason)).await
         }
+    }
+}
+
+/// The place of the only agent, which a guard leaves to an agent. `None` for a guard where one is there.
+fn place(options: Options) -> anyhow::Result<Option<Lock>> {
+    match options.is_guard {
+        true => match only_agent(Duration::ZERO) {
+            Err(error) => {
+                tracing::info!("nothing to do: {error:#}");
+                Ok(None)
+            }
+            lock => lock.map(Some),
+        },
+        false => {
+            dismiss_guard();
+            only_agent(PATIENCE).map(Some)
+        }
+    }
+}
+
+/// Has a guard end where there is one, and waits for what it is at.
+fn dismiss_guard() {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    const PAUSE: Duration = Duration::from_millis(50);
+    let end = Instant::now() + PATIENCE;
+    while let Err(lock::Error::Held { pid, .. }) = Lock::try_acquire(Path::new(AGENT_LOCK))
+        && pid.is_none_or(guard::dismiss)
+        && Instant::now() < end
+    {
+        thread::sleep(PAUSE);
     }
 }
 
@@ -111,37 +172,73 @@ fn settings(keeper: &HostKeeper) -> bpf::Settings {
     }
 }
 
-async fn serve(keeper: HostKeeper, tracker: impl Tracker) -> anyhow::Result<()> {
-    let metrics = Metrics::new(&tracker.health());
-    let (sender, mut calls) = mpsc::channel(QUEUE);
-    tokio::spawn(server::serve(
-        server::bind(Path::new(protocol::SOCKET))?,
-        sender,
-    ));
-    tokio::spawn(metrics.serve(server::bind(Path::new(metrics::SOCKET))?));
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+/// What an agent is made of, whatever tracks for it.
+struct Agent {
+    keeper: HostKeeper,
+    belongings: Belongings,
+    options: Options,
+    is_new_image: bool,
+}
 
-    step("settle at the start");
-    let mut events = EventLoop::new(keeper, tracker, metrics);
-    events.start();
-    notify(&[NotifyState::Ready]);
-    loop {
-        tokio::select! {
-            news = events.tracker.news() => events.released(&news),
-            () = events.batch.wait() => events.reap_batch(),
-            () = events.doubtful.wait() => events.look_again(),
-            () = events.sealing.wait() => events.seal_again(),
-            () = events.resyncing.wait() => events.resync_again(),
-            () = events.openers.next() => events.look_after_openers(),
-            Some(call) = calls.recv() => events.answer(call),
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+impl Agent {
+    async fn serve(self, tracker: impl Tracker) -> anyhow::Result<()> {
+        let Self {
+            keeper,
+            belongings,
+            options,
+            is_new_image,
+        } = self;
+        let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+        let metrics = Metrics::new(&tracker.health());
+        let mut service = Service::start(&belongings, &metrics)?;
+
+        let mut events = EventLoop::new(keeper, tracker, metrics, options.is_guard);
+        step("settle at the start");
+        events.start();
+        if is_new_image {
+            events.is_new_image();
         }
+        notify(&[NotifyState::Ready]);
+        loop {
+            let is_relieved = options.is_guard && is_relieved(events.is_done());
+            if is_relieved || events.is_outdated() {
+                service.stop_listening();
+            }
+            tokio::select! {
+                news = events.tracker.news() => events.released(&news),
+                () = events.batch.wait() => events.reap_batch(),
+                () = events.doubtful.wait() => events.look_again(),
+                () = events.sealing.wait() => events.seal_again(),
+                () = events.resyncing.wait() => events.resync_again(),
+                () = events.openers.next() => events.look_after_openers(),
+                call = service.next() => match call {
+                    Some(call) => events.answer(call),
+                    None if is_relieved => break,
+                    None => {
+                        // The new image begins with a look at all that this one has not come to.
+                        let error = program::take_over(&belongings, options);
+                        tracing::error!("cannot execute the agent anew: {error}; `systemctl restart rousr` does");
+                        service = Service::start(&belongings, events.metrics())?;
+                    }
+                },
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+            }
+        }
+        notify(&[NotifyState::Stopping]);
+        tracing::info!("stopping; holds and seal stay as they are");
+        Ok(())
     }
-    notify(&[NotifyState::Stopping]);
-    tracing::info!("stopping; holds and seal stay as they are");
-    Ok(())
+}
+
+/// Whether a guard may go: holds are left to an agent, where one is to come.
+fn is_relieved(done: Done) -> bool {
+    match done {
+        Done::Nothing => false,
+        Done::Sealed => program::is_installed(),
+        Done::All => true,
+    }
 }
 
 /// Without systemd there is nobody to tell.

@@ -13,20 +13,20 @@ use tokio::{io::unix::AsyncFd, time::sleep};
 use crate::{
     dpkg::frontend::Release,
     sys::{clock::unix_seconds, process::end_of, readiness::readable},
-    transaction::Opener,
+    transaction::{Frontend, Opener, Openings},
 };
 
 /// Where nobody has it open there is nothing to wait for.
 #[derive(Debug, Default)]
 pub(super) struct OpenerWatch {
-    frontend: Option<Release>,
-    commands: Vec<Command>,
+    lock: Option<Release>,
+    processes: Vec<Process>,
     /// In seconds since 1970.
     until: Option<u64>,
 }
 
 #[derive(Debug)]
-struct Command {
+struct Process {
     pid: u32,
     /// None where it has ended before it could be watched.
     ended: Option<AsyncFd<OwnedFd>>,
@@ -34,32 +34,34 @@ struct Command {
 
 impl OpenerWatch {
     /// Follows these openers and no others. dpkg's database is in `admin_dir`.
-    pub(super) fn follow(&mut self, openers: &[Opener], admin_dir: &Path) {
-        match openers.contains(&Opener::Transaction) {
-            true => {
-                self.frontend.get_or_insert_with(|| Release::of(admin_dir));
+    pub(super) fn follow(&mut self, openings: &Openings, admin_dir: &Path) {
+        let (mut is_locked, mut until, mut pids) = (false, None, Vec::new());
+        for opener in openings.openers() {
+            match opener {
+                Opener::Transaction => {
+                    let frontends = &openings.frontends;
+                    is_locked = frontends.have_lock();
+                    let mortal = frontends.mortal(Frontend::is_running);
+                    pids.extend(mortal.iter().map(|frontend| frontend.pid));
+                }
+                Opener::Administrator { until: given } => until = given,
+                Opener::Command { pid, .. } => pids.push(pid),
             }
-            false => self.frontend = None,
         }
-        self.until = openers.iter().find_map(|opener| match opener {
-            Opener::Administrator { until } => *until,
-            Opener::Transaction | Opener::Command { .. } => None,
-        });
-        let pids: Vec<u32> = openers
-            .iter()
-            .filter_map(|opener| match opener {
-                Opener::Command { pid, .. } => Some(*pid),
-                Opener::Transaction | Opener::Administrator { .. } => None,
-            })
-            .collect();
-        self.commands.retain(|command| pids.contains(&command.pid));
-        for pid in pids {
-            if !self.commands.iter().any(|command| command.pid == pid) {
+        self.lock = is_locked.then(|| Release::of(admin_dir));
+        self.until = until;
+        self.follow_processes(&pids);
+    }
+
+    fn follow_processes(&mut self, pids: &[u32]) {
+        self.processes.retain(|process| pids.contains(&process.pid));
+        for &pid in pids {
+            if !self.processes.iter().any(|process| process.pid == pid) {
                 let ended = end_of(pid)
                     .and_then(readable)
                     .inspect_err(|error| tracing::debug!(pid, %error, "ended already"))
                     .ok();
-                self.commands.push(Command { pid, ended });
+                self.processes.push(Process { pid, ended });
             }
         }
     }
@@ -67,28 +69,28 @@ impl OpenerWatch {
     /// Waits until one may be gone.
     pub(super) async fn next(&mut self) {
         let Self {
-            frontend,
-            commands,
+            lock,
+            processes,
             until,
         } = self;
         tokio::select! {
-            () = released(frontend) => {}
-            () = ended(commands) => {}
+            () = released(lock.as_ref()) => {}
+            () = ended(processes) => {}
             () = reached(*until) => {}
         }
     }
 }
 
-async fn released(frontend: &mut Option<Release>) {
-    match frontend {
+async fn released(lock: Option<&Release>) {
+    match lock {
         Some(release) => release.wait().await,
         None => future::pending().await,
     }
 }
 
-async fn ended(commands: &[Command]) {
+async fn ended(processes: &[Process]) {
     poll_fn(|context| {
-        let any = commands.iter().any(|command| match &command.ended {
+        let any = processes.iter().any(|process| match &process.ended {
             Some(ended) => ended.poll_read_ready(context).is_ready(),
             None => true,
         });
@@ -112,9 +114,18 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use crate::{seal::Level, transaction::Opening};
 
     const SOON: Duration = Duration::from_secs(10);
     const NEVER: Duration = Duration::from_millis(50);
+
+    fn openings(openers: &[Opener]) -> Openings {
+        let mut openings = Openings::new(Level::Sealed);
+        for &opener in openers {
+            openings.add(Opening { opener, began: 1 });
+        }
+        openings
+    }
 
     #[tokio::test]
     async fn tells_when_a_command_ends() {
@@ -128,7 +139,7 @@ mod tests {
         };
         let nowhere = Path::new("/nowhere");
         let mut watch = OpenerWatch::default();
-        watch.follow(&[opener], nowhere);
+        watch.follow(&openings(&[opener]), nowhere);
         assert!(timeout(NEVER, watch.next()).await.is_err());
         child.kill().expect("killed");
         timeout(SOON, watch.next()).await.expect("told");
@@ -136,9 +147,9 @@ mod tests {
 
         // One that has ended before is told at once, until it is followed no more.
         let mut watch = OpenerWatch::default();
-        watch.follow(&[opener], nowhere);
+        watch.follow(&openings(&[opener]), nowhere);
         timeout(SOON, watch.next()).await.expect("told");
-        watch.follow(&[], nowhere);
+        watch.follow(&openings(&[]), nowhere);
         assert!(timeout(NEVER, watch.next()).await.is_err());
     }
 
@@ -146,7 +157,8 @@ mod tests {
     async fn tells_when_the_time_is_over() {
         let mut watch = OpenerWatch::default();
         for (until, told) in [(None, false), (Some(7), true), (Some(u64::MAX / 4), false)] {
-            watch.follow(&[Opener::Administrator { until }], Path::new("/nowhere"));
+            let openings = openings(&[Opener::Administrator { until }]);
+            watch.follow(&openings, Path::new("/nowhere"));
             let next = timeout(NEVER, watch.next()).await;
             assert_eq!(next.is_ok(), told, "{until:?}");
         }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     track::survey::Source,
-    transaction::{Opener, Outcome},
+    transaction::{Frontend, Opener, Outcome},
 };
 
 /// Where the agent listens.
@@ -30,14 +30,22 @@ pub const MAX_STREAM: u64 = 64 << 20;
 #[serde(tag = "method", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
     /// A transaction begins: make the volume writable.
-    Begin,
+    Begin {
+        /// By whom; without it, by hand.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        frontend: Option<Frontend>,
+    },
     /// Keep the files that the following hook stream is about to replace or remove.
     Preserve {
         /// The stream's length in bytes.
         length: u64,
     },
     /// The transaction is over: settle the holds and seal.
-    Finish,
+    Finish {
+        /// For whom; without it, for all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        frontend: Option<Frontend>,
+    },
     /// Make the volume writable for this opener, and keep the files that are in use.
     Open(Opener),
     /// What this opener wanted is done: with the last one settle the holds and seal.
@@ -94,12 +102,18 @@ mod tests {
     #[test]
     fn requests_read_as_documented() {
         let table = [
-            (r#"{"method":"begin"}"#, Request::Begin),
+            (r#"{"method":"begin"}"#, Request::Begin { frontend: None }),
+            (
+                r#"{"method":"begin","frontend":{"pid":7,"started":8}}"#,
+                Request::Begin {
+                    frontend: Some(Frontend { pid: 7, started: 8 }),
+                },
+            ),
             (
                 r#"{"method":"preserve","length":17}"#,
                 Request::Preserve { length: 17 },
             ),
-            (r#"{"method":"finish"}"#, Request::Finish),
+            (r#"{"method":"finish"}"#, Request::Finish { frontend: None }),
             (
                 r#"{"method":"open","for":"administrator","until":7}"#,
                 Request::Open(Opener::Administrator { until: Some(7) }),

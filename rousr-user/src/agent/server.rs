@@ -1,6 +1,9 @@
 //! The control socket: each connection becomes one call to the event loop.
 
-use std::{fs::Permissions, io, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+use std::{
+    fs::Permissions, io, os::unix::fs::PermissionsExt as _, os::unix::net::UnixListener as Socket,
+    path::Path, time::Duration,
+};
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::{Bytes, BytesMut};
@@ -48,7 +51,7 @@ impl From<Reply> for Answer {
 /// # Errors
 ///
 /// Fails where the directory is not writable or the path is no socket.
-pub(super) fn bind(path: &Path) -> anyhow::Result<UnixListener> {
+pub(super) fn bind(path: &Path) -> anyhow::Result<Socket> {
     use std::os::unix::fs::FileTypeExt as _;
     match std::fs::symlink_metadata(path) {
         Ok(found) if found.file_type().is_socket() => std::fs::remove_file(path)
@@ -59,7 +62,7 @@ pub(super) fn bind(path: &Path) -> anyhow::Result<UnixListener> {
             return Err(error).with_context(|| format!("cannot look at {}", path.display()));
         }
     }
-    let listener = UnixListener::bind(path).with_context(|| {
+    let listener = Socket::bind(path).with_context(|| {
         format!(
             "cannot listen on {}; is its directory there?",
             path.display()

@@ -4,7 +4,7 @@ use std::{fs, io, path::Path, process::Command};
 
 use anyhow::{Context as _, bail};
 
-use super::detach_all;
+use super::{detach_all, dismiss_guard};
 use crate::{
     seal::Level,
     transaction::{HostKeeper, Places},
@@ -26,7 +26,7 @@ pub fn is_disabled() -> bool {
     Places::default().disabled.exists()
 }
 
-/// Stops the agent, now and at boot, detaches its programs, and has the hooks do nothing.
+/// Stops the agent or a guard, now and at boot, detaches its programs, and has the hooks do nothing.
 ///
 /// # Errors
 ///
@@ -36,6 +36,7 @@ pub fn disable() -> anyhow::Result<Disabled> {
     // First of all: an upgrade that begins now is left alone.
     mark(&places.disabled)?;
     systemctl("disable")?;
+    dismiss_guard();
     detach_all()?;
     let keeper = HostKeeper::open(places)?;
     Ok(Disabled {

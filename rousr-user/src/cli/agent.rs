@@ -8,7 +8,7 @@ use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use super::output;
 use crate::{
-    agent::{self, errand},
+    agent::{self, errand, switch},
     track::bpf::RING_BYTES,
     transaction::{HostKeeper, Places},
 };
@@ -31,6 +31,11 @@ pub(super) struct Arguments {
     /// when the agent has ended, and rousr-settle.service at boot
     #[arg(long, conflicts_with = "detach_all")]
     settle: bool,
+
+    /// Run until /usr is read-only again and an agent can do the rest, as where a transaction began without
+    /// one
+    #[arg(long, conflicts_with_all = ["detach_all", "settle"])]
+    guard: bool,
 
     /// Size of the BPF programs' ring buffer, a power of two of at least 4096; for tests
     #[arg(long, hide = true, value_name = "N", default_value_t = RING_BYTES)]
@@ -57,6 +62,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
+    if arguments.guard && switch::is_disabled() {
+        return Ok(ExitCode::SUCCESS);
+    }
     let keeper = HostKeeper::open(Places::default())?;
     // One thread: each step is short, and the exact order of events is worth more than their
     // parallel handling.
@@ -64,7 +72,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the event loop")?;
-    let result = runtime.block_on(agent::run(keeper, arguments.ring_bytes));
+    let options = agent::Options {
+        ring_bytes: arguments.ring_bytes,
+        is_guard: arguments.guard,
+    };
+    let result = runtime.block_on(agent::run(keeper, options));
     // A thread that looks at processes may be held up by one: nobody waits for its answer any more.
     runtime.shutdown_background();
     result?;

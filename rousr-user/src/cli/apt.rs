@@ -19,7 +19,7 @@ use crate::{
     dpkg::environment::{Environment, OptOut},
     seal::Level,
     sys::mount::is_read_only,
-    transaction::Outcome,
+    transaction::{Frontend, Outcome},
 };
 
 /// One of apt's hooks.
@@ -58,9 +58,9 @@ pub(super) fn run(hook: Hook) -> anyhow::Result<ExitCode> {
 
 fn step(hook: Hook, environment: &Environment) -> anyhow::Result<Outcome> {
     let step = match hook {
-        Hook::PreInvoke => Step::Begin,
+        Hook::PreInvoke => Step::Begin(Frontend::of_hook()),
         Hook::PreInstallPkgs => Step::Preserve(environment.read_stream()?),
-        Hook::PostInvoke => Step::Finish,
+        Hook::PostInvoke => Step::Finish(Frontend::of_hook()),
     };
     errand::run(&step, warn)
 }

@@ -9,6 +9,7 @@
 pub mod clock;
 pub mod file_handle;
 pub mod frozen;
+pub mod image;
 pub mod lease;
 pub mod links;
 pub mod loop_device;

@@ -12,6 +12,7 @@ mod maps;
 pub mod modules;
 pub mod process;
 pub mod procfs;
+pub mod replaced;
 pub mod survey;
 mod truth;
 mod untracked;

@@ -162,17 +162,30 @@ fn is_zombie(stat: &[u8]) -> bool {
     matches!(state, Some(b'Z' | b'X'))
 }
 
-/// Field 22 of /proc/PID/stat. The command's name in field 2 may hold anything, even `)`, so
-/// the count starts after the last one.
+/// The process's parent, by field 4 of /proc/PID/stat.
+///
+/// # Errors
+/// It has ended, or has none.
+pub fn parent(pid: u32) -> io::Result<u32> {
+    let parent = field(&fs::read(format!("/proc/{pid}/stat"))?, 4);
+    match parent.and_then(|parent| u32::try_from(parent).ok()) {
+        Some(parent @ 1..) => Ok(parent),
+        _ => Err(io::Error::other(format!("process {pid} has no parent"))),
+    }
+}
+
+/// By field 22 of /proc/PID/stat.
 fn start_time(stat: &[u8]) -> Option<u64> {
-    const AFTER_NAME: usize = 22 - 3;
+    field(stat, 22)
+}
+
+/// The `number`th field of /proc/PID/stat, from the third on. The command's name in field 2 may hold
+/// anything, even `)`, so the count starts after the last one.
+fn field(stat: &[u8], number: usize) -> Option<u64> {
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;
     let fields = str::from_utf8(&stat[name_end + 1..]).ok()?;
-    fields
-        .split_ascii_whitespace()
-        .nth(AFTER_NAME)?
-        .parse()
-        .ok()
+    let mut fields = fields.split_ascii_whitespace();
+    fields.nth(number.checked_sub(3)?)?.parse().ok()
 }
 
 /// The path in the line `hierarchy:controllers:path` of these controllers.

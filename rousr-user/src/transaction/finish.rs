@@ -2,7 +2,7 @@
 
 use std::{os::fd::AsFd as _, time::SystemTime};
 
-use super::{Error, Keeper, Opener, Openings, Outcome};
+use super::{Error, Frontend, Keeper, Opener, Openings, Outcome};
 use crate::{
     hold::{
         Settled,
@@ -14,13 +14,30 @@ use crate::{
 };
 
 impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
-    /// Ends a transaction, as [`end`](Self::end).
+    /// Ends a transaction, whoever is inside, as [`end`](Self::end).
     ///
     /// # Errors
     ///
     /// As `end`.
     pub fn finish(&self, tracker: &mut impl Tracker) -> Result<Outcome, Error> {
-        self.close(tracker, Opener::Transaction)
+        self.finish_by(tracker, None)
+    }
+
+    /// Ends this frontend's transaction, as [`end`](Self::end), unless it was inside of another's.
+    ///
+    /// # Errors
+    ///
+    /// As `end`.
+    pub fn finish_by(
+        &self,
+        tracker: &mut impl Tracker,
+        frontend: Option<Frontend>,
+    ) -> Result<Outcome, Error> {
+        self.end(tracker, |openings| {
+            if openings.frontends.leave(frontend, self) {
+                openings.end(|opener| opener == Opener::Transaction);
+            }
+        })
     }
 
     /// Ends what was opened for this opener, as [`end`](Self::end).
@@ -29,7 +46,9 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     ///
     /// As `end`.
     pub fn close(&self, tracker: &mut impl Tracker, opener: Opener) -> Result<Outcome, Error> {
-        self.end(tracker, |other| opener.is_same(other))
+        self.end(tracker, |openings| {
+            openings.end(|other| opener.is_same(other));
+        })
     }
 
     /// Ends the openings whose opener is gone, as [`end`](Self::end); also what a starting agent does
@@ -39,7 +58,10 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     ///
     /// As `end`.
     pub fn end_abandoned(&self, tracker: &mut impl Tracker) -> Result<Outcome, Error> {
-        self.end(tracker, |opener| self.is_over(opener))
+        self.end(tracker, |openings| {
+            let found = openings.clone();
+            openings.end(|opener| self.is_over(&found, opener));
+        })
     }
 
     /// Drops the openings that are over. With the last one the holds go that keep nothing, the others
@@ -52,12 +74,12 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     fn end(
         &self,
         tracker: &mut impl Tracker,
-        is_over: impl Fn(Opener) -> bool,
+        drop_those_over: impl FnOnce(&mut Openings),
     ) -> Result<Outcome, Error> {
         let _lock = self.lock()?;
         let wanted = self.wanted()?;
         if let Some(mut openings) = self.openings()? {
-            openings.end(is_over);
+            drop_those_over(&mut openings);
             openings.store(&self.places.openings)?;
             if !openings.reasons.is_empty() {
                 return self.outcome(wanted);

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Opener, Opening, Openings, OpeningsError, Outcome};
+use super::{Frontend, Opener, Opening, Openings, OpeningsError, Outcome, World};
 use crate::{
     config::{self, Config, Usr},
     dpkg::{admin_dir::AdminDir, frontend},
@@ -225,9 +225,13 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     ///
     /// As [`openings`](Self::openings).
     pub fn abandoned(&self) -> Result<Vec<Opener>, Error> {
-        let mut openers = self.openers()?;
-        openers.retain(|&opener| self.is_over(opener));
-        Ok(openers)
+        let Some(openings) = self.openings()? else {
+            return Ok(Vec::new());
+        };
+        let openers = openings.openers();
+        Ok(openers
+            .filter(|&opener| self.is_over(&openings, opener))
+            .collect())
     }
 
     /// dpkg's database.
@@ -259,6 +263,10 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     ///
     /// Fails where the volume stays read-only; nothing has changed then.
     pub fn open_for(&self, opener: Opener) -> Result<Outcome, Error> {
+        self.open_by(opener, None)
+    }
+
+    fn open_by(&self, opener: Opener, frontend: Option<Frontend>) -> Result<Outcome, Error> {
         let _lock = self.lock()?;
         let wanted = self.wanted()?;
         if wanted == Level::Open {
@@ -270,6 +278,9 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             opener,
             began: unix_seconds(),
         });
+        if opener == Opener::Transaction {
+            openings.frontends.enter(frontend, self);
+        }
         let mut warnings = Vec::new();
         warnings.extend(self.config().err().map(|error| error.to_string()));
         // Without the record a crash leaves the volume writable until the next transaction, which
@@ -304,13 +315,21 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     ///
     /// As [`open_for`](Self::open_for).
     pub fn begin(&self) -> Result<Outcome, Error> {
-        self.open_for(Opener::Transaction)
+        self.begin_by(None)
     }
 
-    /// Hooks that are called by hand hold no frontend's lock.
-    pub(super) fn is_over(&self, opener: Opener) -> bool {
+    /// Begins a transaction of this frontend, or one inside of another's.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_for`](Self::open_for).
+    pub fn begin_by(&self, frontend: Option<Frontend>) -> Result<Outcome, Error> {
+        self.open_by(Opener::Transaction, frontend)
+    }
+
+    pub(super) fn is_over(&self, openings: &Openings, opener: Opener) -> bool {
         match opener {
-            Opener::Transaction => !frontend::is_locked(self.admin_dir()).unwrap_or(false),
+            Opener::Transaction => openings.frontends.are_gone(self),
             Opener::Administrator { until } => until.is_some_and(|until| until <= unix_seconds()),
             Opener::Command { pid, started } => !is_running(pid, started),
         }
@@ -351,6 +370,16 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             reaped: 0,
             warnings: Vec::new(),
         })
+    }
+}
+
+impl<M, L, S> World for Keeper<M, L, S> {
+    fn is_locked(&self) -> bool {
+        frontend::is_locked(self.places.dpkg.path()).unwrap_or(false)
+    }
+
+    fn is_running(&self, frontend: Frontend) -> bool {
+        frontend.is_running()
     }
 }
 

@@ -11,6 +11,7 @@
 //! the same lock.
 
 mod finish;
+mod frontends;
 mod keeper;
 mod openings;
 mod preserve;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::seal::Level;
 
+pub use frontends::{Frontend, Frontends, World};
 pub use keeper::{Error, HostKeeper, Keeper, Places};
 pub use openings::{Opener, Opening, Openings, OpeningsError};
 pub use reap::{Reaped, Reaping};

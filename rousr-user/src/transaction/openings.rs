@@ -8,6 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::Frontends;
 use crate::{
     seal::Level,
     sys::{clock::unix_seconds, step::step},
@@ -22,6 +23,9 @@ pub struct Openings {
     pub wanted: Level,
     /// Each opener once.
     pub reasons: Vec<Opening>,
+    /// Who runs the transaction that is one of them.
+    #[serde(default)]
+    pub frontends: Frontends,
 }
 
 /// One reason.
@@ -97,6 +101,7 @@ impl Openings {
         Self {
             wanted,
             reasons: Vec::new(),
+            frontends: Frontends::default(),
         }
     }
 
@@ -110,6 +115,9 @@ impl Openings {
     /// Drops the reasons that are over.
     pub fn end(&mut self, is_over: impl Fn(Opener) -> bool) {
         self.reasons.retain(|reason| !is_over(reason.opener));
+        if !self.openers().any(|opener| opener == Opener::Transaction) {
+            self.frontends = Frontends::default();
+        }
     }
 
     /// For whom the volume is writable.
@@ -183,8 +191,8 @@ mod tests {
 
     fn openings(reasons: &[Opening]) -> Openings {
         Openings {
-            wanted: Level::Sealed,
             reasons: reasons.to_vec(),
+            ..Openings::new(Level::Sealed)
         }
     }
 

@@ -15,7 +15,7 @@ mod holder;
 mod openers;
 mod reconcile;
 
-use super::{Keeper, Opener, Opening, Openings, Places};
+use super::{Frontend, Keeper, Opener, Opening, Openings, Places};
 use crate::{
     dpkg::admin_dir::AdminDir,
     seal::{
@@ -333,15 +333,12 @@ fn a_malformed_line_costs_its_own_package_only() {
 fn a_restart_finds_what_is_wanted_in_the_record() {
     // Writable, and no fstab says otherwise: only the record knows that it was sealed.
     let world = World::new("", MountState::default());
-    Openings {
-        wanted: Level::Sealed,
-        reasons: vec![Opening {
-            opener: Opener::Transaction,
-            began: 1,
-        }],
-    }
-    .store(&world.record)
-    .expect("stored");
+    let mut openings = Openings::new(Level::Sealed);
+    openings.add(Opening {
+        opener: Opener::Transaction,
+        began: 1,
+    });
+    openings.store(&world.record).expect("stored");
     let finished = world
         .keeper
         .finish(&mut Counted::default())

@@ -21,17 +21,14 @@ impl<T: Tracker> EventLoop<T> {
     /// Does what is asked for. Questions that take long are answered from a thread of their own.
     pub(in crate::agent) fn answer(&mut self, call: Call) {
         let reply = match call.request {
-            Request::Begin => self.step("began", |agent| agent.keeper.begin()),
+            Request::Begin { frontend } => {
+                self.step("began", |agent| agent.keeper.begin_by(frontend))
+            }
             Request::Preserve { .. } => {
                 self.step("preserved", |agent| agent.keeper.preserve(&call.stream))
             }
-            Request::Finish | Request::Close(Opener::Transaction) => {
-                let reply = self.close("finished", Opener::Transaction);
-                if matches!(reply, Reply::Done(_)) {
-                    self.metrics.transactions.inc();
-                }
-                reply
-            }
+            Request::Finish { frontend } => self.finish(frontend),
+            Request::Close(Opener::Transaction) => self.finish(None),
             Request::Open(opener) => {
                 self.step("opened", |agent| agent.keeper.open_and_preserve(opener))
             }

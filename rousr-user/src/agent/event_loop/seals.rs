@@ -23,7 +23,8 @@ impl<T: Tracker> EventLoop<T> {
                     "nothing is in the way any more"
                 );
             }
-            Ok(Some(_)) => {}
+            // By this process itself, perhaps.
+            Ok(Some(_)) => self.may_be_outdated |= !self.is_helpless,
             // Still open: for whom an end failed before, or for somebody who came since.
             Ok(None) => return self.look_after_openers(),
             // Told when it failed first.

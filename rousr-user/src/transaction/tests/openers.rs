@@ -89,6 +89,58 @@ fn openers_that_are_gone_are_ended_and_no_others() {
     assert_eq!(left.expect("looks").open_for, [long]);
 }
 
+fn this_process() -> Frontend {
+    let this = crate::track::process::Process::read(std::process::id()).expect("/proc");
+    Frontend {
+        pid: this.pid,
+        started: this.started,
+    }
+}
+
+#[test]
+fn a_frontend_inside_of_another_ends_nothing() {
+    let outer = this_process();
+    let mut child = holder_of(Path::new("/dev/null"));
+    let inner = crate::track::process::Process::read(child.id()).expect("/proc");
+    let inner = Frontend {
+        pid: inner.pid,
+        started: inner.started,
+    };
+    let world = World::sealed();
+    let mut tracker = Counted::default();
+    let mut finish = |frontend| {
+        let outcome = world.keeper.finish_by(&mut tracker, Some(frontend));
+        outcome.expect("finishes").level
+    };
+    world.keeper.begin_by(Some(outer)).expect("begins");
+    world.keeper.begin_by(Some(inner)).expect("begins");
+    assert_eq!(finish(inner), Level::Open);
+    assert_eq!(finish(outer), Level::Sealed);
+
+    world.keeper.begin_by(Some(outer)).expect("begins");
+    world.keeper.begin_by(Some(inner)).expect("begins");
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    let left = world.keeper.end_abandoned(&mut Counted::default());
+    assert_eq!(left.expect("looks").level, Level::Open);
+    assert_eq!(finish(outer), Level::Sealed);
+    assert!(!world.record.exists());
+}
+
+/// Whoever looks, an agent that starts in the middle too: no time is the end of a transaction.
+#[test]
+fn a_transaction_of_years_goes_on() {
+    let world = World::sealed();
+    world.keeper.begin_by(Some(this_process())).expect("begins");
+    let record = fs::read_to_string(&world.record).expect("the record");
+    let mut record: serde_json::Value = serde_json::from_str(&record).expect("JSON");
+    record["reasons"][0]["began"] = 1.into();
+    fs::write(&world.record, record.to_string()).expect("written");
+    let left = world.keeper.end_abandoned(&mut Counted::default());
+    assert_eq!(left.expect("looks").open_for, [Opener::Transaction]);
+    assert_eq!(world.level(), Level::Open);
+}
+
 #[test]
 fn an_opener_that_gets_nothing_takes_nothing_from_the_others() {
     let world = World::sealed();

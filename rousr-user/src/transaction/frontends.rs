@@ -1,0 +1,286 @@
+//! Who runs a transaction, so that it ends with the last of them and not before.
+//!
+//! A maintainer script or a hook can run a frontend of its own, whose hooks come between those of
+//! the outer one.
+
+use std::{ffi::OsStr, os::unix::process::parent_id};
+
+use serde::{Deserialize, Serialize};
+
+use crate::track::process::{Process, executable, is_running, parent};
+
+/// Shells that run hooks: apt and dpkg start each by `sh -c`.
+const SHELLS: [&str; 3] = ["sh", "dash", "bash"];
+
+/// A process whose hooks begin and end a transaction.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Frontend {
+    /// Its number.
+    pub pid: u32,
+    /// When it started, in clock ticks since boot, as in /proc/PID/stat.
+    pub started: u64,
+}
+
+impl Frontend {
+    /// The one that called the hook that this process is: its nearest ancestor that is no shell, or the
+    /// first of all. `None` where that cannot be told.
+    pub fn of_hook() -> Option<Self> {
+        let mut process = Process::read(parent_id()).ok()?;
+        while is_shell(&process)
+            && let Ok(parent) = parent(process.pid)
+        {
+            process = Process::read(parent).ok()?;
+        }
+        Some(Self {
+            pid: process.pid,
+            started: process.started,
+        })
+    }
+
+    /// Whether it has not ended.
+    pub fn is_running(self) -> bool {
+        is_running(self.pid, self.started)
+    }
+}
+
+/// A script has its own name and its shell's program.
+fn is_shell(process: &Process) -> bool {
+    let program = executable(process.pid);
+    let program = program.as_deref().and_then(|path| path.file_name());
+    SHELLS
+        .iter()
+        .any(|&shell| process.comm == shell || program == Some(OsStr::new(shell)))
+}
+
+/// All that take part in the transaction.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Frontends {
+    /// Those that have not told their end, the outermost first.
+    inside: Vec<Frontend>,
+    /// Whether dpkg was locked at the last beginning. Hooks that are called by hand lock nothing.
+    was_locked: bool,
+}
+
+impl Frontends {
+    /// One begins, and those that have died are no part of it any more.
+    pub fn enter(&mut self, frontend: Option<Frontend>, world: &impl World) {
+        self.inside.retain(|&inside| world.is_running(inside));
+        if let Some(frontend) = frontend
+            && !self.inside.contains(&frontend)
+        {
+            self.inside.push(frontend);
+        }
+        self.was_locked = world.is_locked();
+    }
+
+    /// One tells its end. `true` where the transaction is over with it: nobody else is inside, or it
+    /// was not inside itself and dpkg is not locked. `None` ends it in any case.
+    pub fn leave(&mut self, frontend: Option<Frontend>, world: &impl World) -> bool {
+        let was_inside = frontend.is_some_and(|frontend| self.inside.contains(&frontend));
+        self.inside
+            .retain(|&inside| Some(inside) != frontend && world.is_running(inside));
+        frontend.is_none()
+            || self.inside.is_empty()
+            || !was_inside && !world.is_locked()
+            || self.are_gone(world)
+    }
+
+    /// Whether nobody will tell the end any more: the lock is free that was held, or where none was all
+    /// have died.
+    pub fn are_gone(&self, world: &impl World) -> bool {
+        let mut inside = self.inside.iter();
+        !world.is_locked() && (self.was_locked || !inside.any(|&inside| world.is_running(inside)))
+    }
+
+    /// Whether a lock that becomes free is the end.
+    pub fn have_lock(&self) -> bool {
+        self.was_locked
+    }
+
+    /// Those whose death may be the end where no lock is: all that run, or all where none runs any more.
+    pub fn mortal(&self, is_running: impl Fn(Frontend) -> bool) -> Vec<Frontend> {
+        if self.was_locked {
+            return Vec::new();
+        }
+        let mut mortal = self.inside.clone();
+        mortal.retain(|&inside| is_running(inside));
+        match mortal.is_empty() {
+            true => self.inside.clone(),
+            false => mortal,
+        }
+    }
+}
+
+/// What decides whether a frontend is still at work.
+pub trait World {
+    /// Whether dpkg is locked by anybody.
+    fn is_locked(&self) -> bool;
+
+    /// Whether this process has not ended.
+    fn is_running(&self, frontend: Frontend) -> bool;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Of the frontends 0, 1 and 2 those that run, from the outermost on, and whether the outermost has
+    /// the lock.
+    #[derive(Debug, Default)]
+    struct Fake {
+        running: RefCell<Vec<u32>>,
+        locks: bool,
+    }
+
+    impl World for Fake {
+        fn is_locked(&self) -> bool {
+            self.locks && !self.running.borrow().is_empty()
+        }
+
+        fn is_running(&self, frontend: Frontend) -> bool {
+            self.running.borrow().contains(&frontend.pid)
+        }
+    }
+
+    fn frontend(pid: u32) -> Option<Frontend> {
+        Some(Frontend {
+            pid,
+            started: pid.into(),
+        })
+    }
+
+    fn fake(locks: bool, running: &[u32]) -> Fake {
+        Fake {
+            running: RefCell::new(running.to_vec()),
+            locks,
+        }
+    }
+
+    #[test]
+    fn an_inner_end_ends_nothing() {
+        for locks in [true, false] {
+            let world = fake(locks, &[0, 1]);
+            let mut frontends = Frontends::default();
+            frontends.enter(frontend(0), &world);
+            frontends.enter(frontend(1), &world);
+            assert!(!frontends.leave(frontend(1), &world), "{locks}");
+            assert!(!frontends.are_gone(&world));
+            assert!(frontends.leave(frontend(0), &world));
+        }
+    }
+
+    #[test]
+    fn an_inner_one_that_died_is_not_waited_for() {
+        for locks in [true, false] {
+            let world = fake(locks, &[0, 1]);
+            let mut frontends = Frontends::default();
+            frontends.enter(frontend(0), &world);
+            frontends.enter(frontend(1), &world);
+            world.running.borrow_mut().pop();
+            assert!(!frontends.are_gone(&world), "the outer one is at work");
+            assert!(frontends.leave(frontend(0), &world), "{locks}");
+        }
+    }
+
+    #[test]
+    fn a_dead_outer_one_that_had_the_lock_ends_all() {
+        let world = fake(true, &[0]);
+        let mut frontends = Frontends::default();
+        frontends.enter(frontend(0), &world);
+        frontends.enter(frontend(1), &world);
+        world.running.borrow_mut().clear();
+        assert!(frontends.are_gone(&world));
+        // One that lives on without the lock had it before.
+        assert!(frontends.are_gone(&fake(false, &[0])));
+    }
+
+    #[test]
+    fn one_that_begins_again_is_inside_once() {
+        let world = fake(true, &[0]);
+        let mut frontends = Frontends::default();
+        frontends.enter(frontend(0), &world);
+        frontends.enter(frontend(0), &world);
+        assert!(frontends.leave(frontend(0), &world));
+    }
+
+    #[test]
+    fn a_stranger_ends_it_only_where_nobody_has_the_lock() {
+        for locks in [true, false] {
+            let world = fake(locks, &[0]);
+            let mut frontends = Frontends::default();
+            frontends.enter(frontend(0), &world);
+            assert_eq!(frontends.leave(frontend(9), &world), !locks);
+        }
+        let world = fake(true, &[0]);
+        let mut frontends = Frontends::default();
+        frontends.enter(frontend(0), &world);
+        assert!(frontends.leave(None, &world), "an end by hand");
+    }
+
+    #[test]
+    fn a_record_without_frontends_is_of_hooks_by_hand() {
+        let frontends: Frontends = serde_json::from_str("{}").expect("an older record");
+        assert!(frontends.are_gone(&fake(true, &[])));
+        assert!(!frontends.are_gone(&fake(true, &[0])));
+    }
+
+    /// What a frontend nested in the others does.
+    #[derive(Clone, Copy, Debug)]
+    enum Act {
+        /// Another one starts inside the innermost, and its first hook runs.
+        Begin,
+        /// The innermost runs its last hook and ends.
+        End,
+        /// The innermost is killed.
+        Die,
+        /// All are killed.
+        DieAll,
+    }
+
+    proptest! {
+        /// The model is a stack: open exactly while somebody is on it who has begun.
+        #[test]
+        fn it_is_open_while_anybody_is_inside(
+            locks: bool,
+            acts in prop::collection::vec(
+                prop::sample::select(vec![Act::Begin, Act::End, Act::Die, Act::DieAll]), 1..40
+            ),
+        ) {
+            let world = fake(locks, &[]);
+            let mut record: Option<Frontends> = None;
+            let mut next = 0;
+            for act in acts {
+                match act {
+                    Act::Begin => {
+                        world.running.borrow_mut().push(next);
+                        record.get_or_insert_default().enter(frontend(next), &world);
+                        next += 1;
+                    }
+                    Act::End => {
+                        let innermost = world.running.borrow().last().copied();
+                        if let (Some(innermost), Some(frontends)) = (innermost, &mut record)
+                            && frontends.leave(frontend(innermost), &world)
+                        {
+                            record = None;
+                        }
+                        world.running.borrow_mut().pop();
+                    }
+                    Act::Die => {
+                        world.running.borrow_mut().pop();
+                    }
+                    Act::DieAll => world.running.borrow_mut().clear(),
+                }
+                if record.as_ref().is_some_and(|frontends| frontends.are_gone(&world)) {
+                    record = None;
+                }
+                prop_assert_eq!(record.is_some(), !world.running.borrow().is_empty(), "{:?}", act);
+            }
+        }
+    }
+}
