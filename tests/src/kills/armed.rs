@@ -22,7 +22,7 @@ pub(super) struct Steps(BTreeMap<(Role, Act), u64>);
 
 impl Steps {
     /// Where it was not seen: a guess that is nearly always too large.
-    const GUESS: u64 = 60;
+    const GUESS: u64 = 40;
 
     pub(super) fn most(&self, role: Role, act: Act) -> u64 {
         self.0.get(&(role, act)).copied().unwrap_or(Self::GUESS)
