@@ -182,7 +182,9 @@ impl Arguments {
             let drawn = random.usize(within);
             let moment = self.moment.unwrap_or(drawn);
             let cut = recording.cut(&stage.before, &stage.after, moment, || random.bool())?;
-            let outcome = self.look(&stage, number, part, moment, cut)?;
+            let outcome = self
+                .look(&stage, number, part, moment, cut)
+                .with_context(|| format!("on with: {}", self.rest(number)))?;
             each(&outcome);
             if outcome.is_failed() {
                 say::line(format!(
@@ -232,14 +234,27 @@ impl Arguments {
 
     /// The command that repeats a cut of this recording.
     fn command(&self, number: u64, moment: Moment) -> String {
-        let without = match self.without_rousr {
-            true => " --without-rousr",
-            false => "",
-        };
-        format!(
-            "cargo xtask powercut --again --kernel {} --seed {} --first {number} --cuts 1 --moment {moment}{without}",
+        format!("{} --cuts 1 --moment {moment}", self.from(number))
+    }
+
+    /// The command that goes on with this cut.
+    fn rest(&self, number: u64) -> String {
+        let left = self.first + self.cuts - number;
+        format!("{} --cuts {left}", self.from(number))
+    }
+
+    fn from(&self, number: u64) -> String {
+        let mut command = format!(
+            "cargo xtask powercut --again --kernel {} --seed {} --first {number}",
             self.kernel.name(),
             self.seed
-        )
+        );
+        if self.without_rousr {
+            command += " --without-rousr";
+        }
+        if let Some(part) = self.part {
+            command += &format!(" --part {}", view::name(part));
+        }
+        command
     }
 }

@@ -144,3 +144,71 @@ fn is_journals(log: &File, entry: &Entry) -> Result<bool> {
     };
     Ok(word(0) == MAGIC && (word(4) == COMMIT || SUPERBLOCKS.contains(&word(4))))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const SECTOR: usize = 512;
+
+    /// A log of writes (where, with what all its bytes are) and flushes, in this order.
+    fn log(requests: &[Option<(u64, u8)>]) -> Vec<u8> {
+        let sector = |words: [u64; 4]| {
+            let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            bytes.resize(SECTOR, 0);
+            bytes
+        };
+        let count = requests.len() as u64;
+        let mut log = sector([0x006a_7366_7773_6872, 1, count, SECTOR as u64]);
+        for request in requests {
+            match request {
+                Some((at, byte)) => {
+                    log.extend(sector([*at, 1, 0, SECTOR as u64]));
+                    log.extend([*byte; SECTOR]);
+                }
+                None => log.extend(sector([0, 0, 1, 0])),
+            }
+        }
+        log
+    }
+
+    #[test]
+    fn only_what_was_not_flushed_may_be_lost() {
+        let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+        let [before, after] = folders.each_ref().map(|folder| folder.path());
+        for name in NAMES {
+            fs::write(disk::file(before, name), [0; 4 * SECTOR]).expect("written");
+        }
+        let requests = [
+            Some((0, 1)),
+            Some((5, 2)),
+            None,
+            Some((1, 3)),
+            Some((5, 4)),
+            Some((7, 5)),
+        ];
+        fs::write(before.join(LOG), log(&requests)).expect("written");
+        let recording = Recording::open(before).expect("a recording");
+        assert_eq!(recording.count(), (6, 1));
+
+        // Each sector of both disks by its first byte.
+        let cut = |moment, lost: &[bool]| {
+            let mut lost = lost.iter().copied();
+            let cut = recording.cut(before, after, moment, || lost.next().expect("asked"));
+            let bytes = NAMES.map(|name| {
+                let bytes = fs::read(disk::file(after, name)).expect("read");
+                [0, 1, 2, 3].map(|sector| bytes[sector * SECTOR])
+            });
+            (bytes, cut.expect("cuts"))
+        };
+        let outcome = |unflushed, lost| Cut { unflushed, lost };
+        assert_eq!(cut(0, &[]), ([[0; 4], [0; 4]], outcome(0, 0)));
+        let none_flushed = cut(2, &[true, false]);
+        assert_eq!(none_flushed, ([[0; 4], [0, 2, 0, 0]], outcome(2, 1)));
+        assert_eq!(cut(3, &[]), ([[1, 0, 0, 0], [0, 2, 0, 0]], outcome(0, 0)));
+        let all = cut(6, &[false, true, false]);
+        assert_eq!(all, ([[1, 3, 0, 0], [0, 2, 0, 5]], outcome(3, 1)));
+    }
+}

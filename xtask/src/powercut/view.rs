@@ -75,9 +75,48 @@ fn cells(row: &[u64; 7]) -> String {
     row.map(|figure| figure.to_string()).join(" | ")
 }
 
-fn name(part: Part) -> &'static str {
+/// As the command line has it.
+pub(super) fn name(part: Part) -> &'static str {
     match part {
         Part::Upgrade => "upgrade",
         Part::Reap => "reap",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rousr_figures::powercut::Findings;
+
+    use super::*;
+
+    #[test]
+    fn shows_each_and_adds_all_up() {
+        let outcome = Outcome {
+            number: 3,
+            part: Part::Upgrade,
+            moment: 1167,
+            unflushed: 27,
+            requests_lost: 10,
+            damaged: 0,
+            findings: Findings {
+                interrupted: true,
+                lost: 1,
+                faults: vec!["debsums -s: changed file".into()],
+                ..Findings::default()
+            },
+        };
+        assert_eq!(
+            line(&outcome),
+            "   3 FAILED upgrade: after 1167 requests, 10 of 27 unflushed ones lost, dpkg was interrupted\n     \
+             debsums -s: changed file\n"
+        );
+        let text = sum(&[outcome.clone(), outcome]);
+        for line in [
+            "| upgrade | 2 | 2 | 20 | 0 | 0 | 0 | 2 |",
+            "| all | 2 | 2 | 20 | 0 | 0 | 0 | 2 |",
+            "2 cuts, 2 failed",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
+        }
     }
 }
