@@ -281,6 +281,46 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_level_is_told_with_what_is_wanted_and_who_says_so() {
+        let by_fstab = Source::Fstab { line: 3 };
+        let table = [
+            (
+                Level::Sealed,
+                Level::Sealed,
+                by_fstab,
+                ", as wanted by line 3 of /etc/fstab",
+            ),
+            (
+                Level::Sealed,
+                Level::MountSealed,
+                Source::Found,
+                ", as wanted as it was found",
+            ),
+            (
+                Level::MountSealed,
+                Level::Sealed,
+                Source::Before,
+                ", wanted is sealed as before it was made writable",
+            ),
+            (
+                Level::Open,
+                Level::Open,
+                Source::Nobody,
+                ", as nothing says otherwise",
+            ),
+            (
+                Level::Open,
+                Level::Open,
+                Source::Configuration,
+                ", by /etc/rousr/rousr.conf",
+            ),
+        ];
+        for (level, wanted, by, told) in table {
+            assert_eq!(expectation(level, wanted, by), told);
+        }
+    }
+
+    #[test]
     fn the_tracker_is_told_with_what_it_misses() {
         let agent = |tracker: &str, missing: Option<&str>| AgentStatus {
             pid: 7,
