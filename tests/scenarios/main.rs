@@ -3,11 +3,13 @@
 
 mod agent;
 mod blockers;
+mod extension;
 mod fallback;
 mod holders;
 mod hooks;
 mod kinds;
 mod layouts;
+mod links;
 mod openers;
 mod removal;
 mod renewal;

@@ -287,12 +287,13 @@ pub fn orphans() -> Vec<PathBuf> {
 /// The inode numbers in the hold directory.
 pub fn holds() -> BTreeSet<u64> {
     // At the top of the filesystem that holds /usr.
-    let folder = if Path::new(HOLDS).exists() {
-        HOLDS
-    } else {
-        "/.rousr"
-    };
-    fs::read_dir(folder)
+    let is_own = Path::new(HOLDS).exists();
+    holds_of(if is_own { "/usr" } else { "/" })
+}
+
+/// The same of the filesystem mounted there.
+pub fn holds_of(mount_point: &str) -> BTreeSet<u64> {
+    fs::read_dir(Path::new(mount_point).join(".rousr"))
         .map(|names| {
             names
                 .filter_map(|name| name.ok()?.file_name().to_str()?.parse().ok())

@@ -4,12 +4,13 @@
 use std::{future::poll_fn, io, pin::Pin, rc::Rc, task::Poll};
 
 use super::{
-    event_loop::EventLoop,
+    event_loop::{Done, EventLoop},
     metrics::{Figures, Metrics},
     protocol::{Reply, Request},
     status::Status,
 };
 use crate::{
+    seal::Volume,
     track::{Tracker, survey::Surveyor},
     transaction::{Error, HostKeeper},
 };
@@ -19,7 +20,8 @@ pub(super) type Open<T> = Rc<dyn Fn(&HostKeeper) -> anyhow::Result<T>>;
 
 /// The event loops.
 pub(super) struct Beside<T> {
-    open: Open<T>,
+    /// None for one of the loops themselves: it has no others.
+    open: Option<Open<T>>,
     loops: Vec<EventLoop<T>>,
 }
 
@@ -27,13 +29,23 @@ impl<T: Tracker> Beside<T> {
     /// None yet.
     pub(super) fn new(open: Open<T>) -> Self {
         Self {
-            open,
+            open: Some(open),
+            loops: Vec::new(),
+        }
+    }
+
+    fn none() -> Self {
+        Self {
+            open: None,
             loops: Vec::new(),
         }
     }
 
     /// Looks for volumes that have come or gone.
     pub(super) fn look(&mut self, keeper: &HostKeeper) {
+        let Some(open) = self.open.clone() else {
+            return;
+        };
         let keepers = match keeper.beside() {
             Ok(keepers) => keepers,
             Err(error) => return tracing::error!("{error}"),
@@ -46,12 +58,12 @@ impl<T: Tracker> Beside<T> {
                 .iter()
                 .any(|events| events.keeps(keeper.volume()))
             {
-                self.add(keeper);
+                self.add(keeper, &open);
             }
         }
     }
 
-    fn add(&mut self, keeper: HostKeeper) {
+    fn add(&mut self, keeper: HostKeeper, open: &Open<T>) {
         let volume = keeper.volume();
         let mount_point = volume.mount_point.display();
         if self
@@ -63,13 +75,12 @@ impl<T: Tracker> Beside<T> {
                 "{mount_point} is left as it is: another part of its filesystem is kept already"
             );
         }
-        match (self.open)(&keeper) {
+        match open(&keeper) {
             Ok(tracker) => {
                 tracing::info!("{mount_point} is kept read-only, too");
                 let metrics = Metrics::new(&tracker.health());
-                let mut events =
-                    EventLoop::new(keeper, tracker, metrics, Self::new(Rc::clone(&self.open)));
-                events.start_alone();
+                let mut events = EventLoop::new(keeper, tracker, metrics, Self::none(), false);
+                events.start();
                 self.loops.push(events);
             }
             Err(error) => tracing::error!("{mount_point} is left as it is: {error:#}"),
@@ -92,8 +103,12 @@ impl<T: Tracker> Beside<T> {
         .await;
     }
 
-    /// Has each of them take the step that the agent has taken.
+    /// Has each of them take the step that the agent has taken. Where /usr cannot be opened nothing is.
     pub(super) fn follow(&mut self, request: &Request, stream: &[u8], reply: &mut Reply) {
+        let is_opening = matches!(request, Request::Begin { .. } | Request::Open(_));
+        if is_opening && matches!(reply, Reply::Error(_)) {
+            return;
+        }
         for events in &mut self.loops {
             let result = match events.take_step(request, stream) {
                 Reply::Done(outcome) => Ok(outcome),
@@ -107,8 +122,18 @@ impl<T: Tracker> Beside<T> {
     }
 
     /// The state of each, and what tells who uses it.
-    pub(super) fn states(&mut self) -> Vec<(Result<Status, Error>, io::Result<Surveyor>)> {
-        self.loops.iter_mut().map(EventLoop::state).collect()
+    pub(super) fn states(&mut self) -> Vec<(Volume, Result<Status, Error>, io::Result<Surveyor>)> {
+        let state = |events: &mut EventLoop<T>| {
+            let (status, surveyor) = events.state();
+            (events.volume().clone(), status, surveyor)
+        };
+        self.loops.iter_mut().map(state).collect()
+    }
+
+    /// How much is done of the least that is.
+    pub(super) fn is_done(&self) -> Done {
+        let done = self.loops.iter().map(EventLoop::is_done);
+        done.min().unwrap_or(Done::All)
     }
 
     /// The figures of each.

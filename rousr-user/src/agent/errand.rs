@@ -49,12 +49,33 @@ pub fn run(step: &Step, note: impl Fn(&str)) -> anyhow::Result<Outcome> {
     }
     let keeper = HostKeeper::open(Places::default())?;
     match step {
-        Step::Begin(frontend) => Ok(guarded(keeper.begin_by(*frontend)?)),
-        Step::Preserve(stream) => Ok(keeper.preserve(stream)?),
+        Step::Begin(frontend) => {
+            with_others(&keeper, |keeper| keeper.begin_by(*frontend)).map(guarded)
+        }
+        Step::Preserve(stream) => with_others(&keeper, |keeper| keeper.preserve(stream)),
         Step::Finish(frontend) => end(&keeper, step, Ending::Transaction(*frontend), note),
-        Step::Open(opener) => Ok(guarded(keeper.open_and_preserve(*opener)?)),
+        Step::Open(opener) => {
+            with_others(&keeper, |keeper| keeper.open_and_preserve(*opener)).map(guarded)
+        }
         Step::Close(opener) => end(&keeper, step, Ending::Of(*opener), note),
     }
+}
+
+/// Takes a step with the volume, and then with the others below /usr: what goes wrong there is a
+/// warning.
+fn with_others<E>(
+    keeper: &HostKeeper,
+    take: impl Fn(&HostKeeper) -> Result<Outcome, E>,
+) -> anyhow::Result<Outcome>
+where
+    anyhow::Error: From<E>,
+{
+    let mut outcome = take(keeper)?;
+    for other in keeper.beside()? {
+        let taken = take(&other).map_err(anyhow::Error::from);
+        outcome.add(&other.volume().mount_point, taken);
+    }
+    Ok(outcome)
 }
 
 /// Sees to it that an end to come is not missed.
@@ -102,14 +123,16 @@ fn end(
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
         if let Ok(_only) = only_agent(Duration::ZERO) {
-            return end_alone(keeper, ending);
+            return with_others(keeper, |keeper| end_alone(keeper, ending));
         }
         if let Some(outcome) = ask(step, &note)? {
             return Ok(outcome);
         }
         thread::sleep(PAUSE);
     }
-    Ok(ending.carry_out(keeper, &mut Untracked::new("no agent"))?)
+    with_others(keeper, |keeper| {
+        ending.carry_out(keeper, &mut Untracked::new("no agent"))
+    })
 }
 
 /// What ends.
@@ -148,7 +171,7 @@ pub fn settle() -> anyhow::Result<Option<Outcome>> {
     let Ok(only) = only_agent(Duration::ZERO) else {
         return Ok(None);
     };
-    let outcome = end_alone(&keeper, Ending::Abandoned)?;
+    let outcome = with_others(&keeper, |keeper| end_alone(keeper, Ending::Abandoned))?;
     // It is the guard's place.
     drop(only);
     Ok(Some(guarded(outcome)))

@@ -11,13 +11,19 @@ use std::{collections::BTreeMap, time::Duration};
 pub(super) use own::Done;
 
 use super::{
-    batch::Batch, metrics::Metrics, opener_watch::OpenerWatch, pace::Pace, protocol::Reply,
-    retry::Retry, sealing::Sealing,
+    batch::Batch,
+    beside::Beside,
+    metrics::{Figures, Metrics},
+    opener_watch::OpenerWatch,
+    pace::Pace,
+    protocol::Reply,
+    retry::Retry,
+    sealing::Sealing,
 };
 use crate::{
     config::Config,
     dpkg::write_order::WriteOrder,
-    seal::Level,
+    seal::{Level, Volume},
     track::Tracker,
     transaction::{Error, HostKeeper, Openings, Outcome},
 };
@@ -48,6 +54,10 @@ pub(super) struct EventLoop<T> {
     is_helpless: bool,
     /// Whether what is held is left to somebody else in the end.
     is_guard: bool,
+    /// The other volumes below /usr.
+    pub(super) beside: Beside<T>,
+    /// Whether another volume holds /usr by now.
+    is_moved: bool,
 }
 
 /// Not before something that uses a hold for a moment is gone, and not so late that it shows.
@@ -57,7 +67,13 @@ const LOOK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_se
 const RESYNC: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 
 impl<T: Tracker> EventLoop<T> {
-    pub(super) fn new(keeper: HostKeeper, tracker: T, metrics: Metrics, is_guard: bool) -> Self {
+    pub(super) fn new(
+        keeper: HostKeeper,
+        tracker: T,
+        metrics: Metrics,
+        beside: Beside<T>,
+        is_guard: bool,
+    ) -> Self {
         // Why it cannot be used is told at the start.
         let Config { window_pause, .. } = keeper.config().unwrap_or_default();
         Self {
@@ -75,6 +91,8 @@ impl<T: Tracker> EventLoop<T> {
             may_be_outdated: false,
             is_helpless: false,
             is_guard,
+            beside,
+            is_moved: false,
         }
     }
 
@@ -82,13 +100,53 @@ impl<T: Tracker> EventLoop<T> {
         &self.metrics
     }
 
+    /// Waits for the next event of these volumes, and deals with it. Cancelling the wait loses none.
+    pub(super) async fn turn(&mut self) {
+        tokio::select! {
+            news = self.tracker.news() => self.released(&news),
+            () = self.batch.wait() => self.reap_batch(),
+            () = self.doubtful.wait() => self.look_again(),
+            () = self.sealing.wait() => self.seal_again(),
+            () = self.resyncing.wait() => self.resync_again(),
+            () = self.openers.next() => self.look_after_openers(),
+            () = self.beside.turn() => self.measure(),
+        }
+    }
+
+    /// Mounts have come or gone.
+    pub(super) fn look_at_mounts(&mut self) {
+        self.is_moved = self.keeper.is_moved();
+        self.beside.look(&self.keeper);
+        self.measure();
+    }
+
     /// Settles what is on disk and seals, unless somebody has the volume open.
     pub(super) fn start(&mut self) {
+        self.beside.look(&self.keeper);
         self.step("settled", |agent| {
             agent.keeper.end_abandoned(&mut agent.tracker)
         });
         self.list_holds();
         self.measure();
+    }
+
+    /// Whether it is this volume's.
+    pub(super) fn keeps(&self, volume: &Volume) -> bool {
+        self.keeper.volume() == volume
+    }
+
+    /// Its volume.
+    pub(super) fn volume(&self) -> &Volume {
+        self.keeper.volume()
+    }
+
+    /// What of it stands in the metrics of the whole.
+    pub(super) fn figures(&self) -> Option<Figures> {
+        Some(Figures {
+            mount_point: self.volume().mount_point.display().to_string(),
+            level: self.keeper.level().ok()?,
+            holds: self.holds.len(),
+        })
     }
 
     fn failed(&self, what: &str, error: &impl std::error::Error) {
@@ -171,6 +229,7 @@ impl<T: Tracker> EventLoop<T> {
         self.metrics
             .set_holds(self.holds.len(), self.holds.values().sum());
         self.metrics.set_tracker(&self.tracker.health());
+        self.metrics.set_beside(self.beside.figures());
     }
 
     /// A power cut must not leave a database of dpkg's that is ahead of the volume.

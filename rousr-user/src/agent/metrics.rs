@@ -37,6 +37,8 @@ pub(super) struct Metrics {
     bytes: Gauge,
     attached: Gauge,
     watched: Gauge,
+    beside_levels: Family<[(&'static str, String); 1], Gauge>,
+    beside_holds: Family<[(&'static str, String); 1], Gauge>,
     losses: Family<[(&'static str, &'static str); 1], Gauge>,
     releases: Gauge,
     resyncs: Gauge,
@@ -58,6 +60,14 @@ pub(super) struct Metrics {
     pub(super) window_reaps: Histogram,
     /// Failed steps.
     pub(super) errors: Counter,
+}
+
+/// Those of another volume.
+#[derive(Debug)]
+pub(super) struct Figures {
+    pub(super) mount_point: String,
+    pub(super) level: Level,
+    pub(super) holds: usize,
 }
 
 impl Metrics {
@@ -134,6 +144,16 @@ impl Metrics {
             "Tries to seal what was blocked, by what led to them",
             seal_tries.clone(),
         );
+        let mut of_mounts = |name, help| {
+            let family = Family::<[(&'static str, String); 1], Gauge>::default();
+            registry.register(name, help, family.clone());
+            family
+        };
+        let beside_levels = of_mounts(
+            "beside_seal_level",
+            "Level of another filesystem below /usr, as seal_level",
+        );
+        let beside_holds = of_mounts("beside_holds", "Preserved inodes of another filesystem");
         let mut counter = |name, help| {
             let counter = Counter::default();
             registry.register(name, help, counter.clone());
@@ -155,6 +175,8 @@ impl Metrics {
             bytes,
             attached,
             watched,
+            beside_levels,
+            beside_holds,
             losses,
             releases,
             resyncs,
@@ -186,6 +208,19 @@ impl Metrics {
     pub(super) fn set_holds(&self, count: usize, bytes: u64) {
         self.holds.set(count.try_into().unwrap_or(i64::MAX));
         self.bytes.set(bytes.try_into().unwrap_or(i64::MAX));
+    }
+
+    /// Of the other volumes, all of them.
+    pub(super) fn set_beside(&self, figures: Vec<Figures>) {
+        self.beside_levels.clear();
+        self.beside_holds.clear();
+        for figure in figures {
+            let label = [("mount_point", figure.mount_point)];
+            let level = self.beside_levels.get_or_create(&label);
+            level.set(figure.level as i64);
+            let holds = self.beside_holds.get_or_create(&label);
+            holds.set(figure.holds.try_into().unwrap_or(i64::MAX));
+        }
     }
 
     pub(super) fn set_tracker(&self, health: &Health) {

@@ -2,6 +2,7 @@
 
 mod batch;
 mod belongings;
+mod beside;
 pub mod blocker;
 pub mod client;
 pub mod command;
@@ -10,6 +11,7 @@ mod event_loop;
 pub mod guard;
 pub mod holders;
 pub mod metrics;
+mod mount_watch;
 pub mod names;
 mod opener_watch;
 pub mod orphans;
@@ -28,6 +30,7 @@ pub mod verification;
 
 use std::{
     path::Path,
+    rc::Rc,
     thread,
     time::{Duration, Instant},
 };
@@ -47,8 +50,10 @@ use crate::{
     transaction::HostKeeper,
 };
 use belongings::Belongings;
+use beside::{Beside, Open};
 use event_loop::{Done, EventLoop};
 use metrics::Metrics;
+use mount_watch::MountWatch;
 use service::Service;
 
 /// Held for as long as the agent lives, so that there is one.
@@ -91,24 +96,33 @@ pub async fn run(keeper: HostKeeper, options: Options) -> anyhow::Result<()> {
         options,
         is_new_image,
     };
-    let keeper = &agent.keeper;
-    let settings = bpf::Settings {
-        ring_bytes: options.ring_bytes,
-        ..settings(keeper)
+    let load = move |keeper: &HostKeeper| {
+        BpfTracker::load(bpf::Settings {
+            ring_bytes: options.ring_bytes,
+            ..settings(keeper)
+        })
     };
-    let no_bpf = match BpfTracker::load(settings) {
-        Ok(tracker) => return agent.serve(tracker).await,
+    let no_bpf = match load(&agent.keeper) {
+        Ok(tracker) => {
+            let open = Rc::new(move |keeper: &HostKeeper| Ok(load(keeper)?));
+            return agent.serve(tracker, open).await;
+        }
         Err(error) => error.to_string(),
     };
-    match FanotifyTracker::open(&keeper.volume().mount_point, &no_bpf) {
+    let why = no_bpf.clone();
+    let mark = move |keeper: &HostKeeper| FanotifyTracker::open(&keeper.volume().mount_point, &why);
+    match mark(&agent.keeper) {
         Ok(tracker) => {
             tracing::warn!("no exact tracking, closes are told by fanotify: {no_bpf}");
-            agent.serve(tracker).await
+            let open = Rc::new(move |keeper: &HostKeeper| Ok(mark(keeper)?));
+            agent.serve(tracker, open).await
         }
         Err(no_fanotify) => {
             let reason = format!("{no_bpf}; {no_fanotify}");
             tracing::warn!("no tracking, holds go at the next transaction only: {reason}");
-            agent.serve(Untracked::new(reason)).await
+            let tracker = Untracked::new(reason.clone());
+            let open = Rc::new(move |_: &HostKeeper| Ok(Untracked::new(reason.clone())));
+            agent.serve(tracker, open).await
         }
     }
 }
@@ -181,7 +195,7 @@ struct Agent {
 }
 
 impl Agent {
-    async fn serve(self, tracker: impl Tracker) -> anyhow::Result<()> {
+    async fn serve<T: Tracker>(self, tracker: T, open: Open<T>) -> anyhow::Result<()> {
         let Self {
             keeper,
             belongings,
@@ -193,7 +207,14 @@ impl Agent {
         let metrics = Metrics::new(&tracker.health());
         let mut service = Service::start(&belongings, &metrics)?;
 
-        let mut events = EventLoop::new(keeper, tracker, metrics, options.is_guard);
+        let mut events = EventLoop::new(
+            keeper,
+            tracker,
+            metrics,
+            Beside::new(open),
+            options.is_guard,
+        );
+        let mut mounts = MountWatch::new();
         step("settle at the start");
         events.start();
         if is_new_image {
@@ -206,12 +227,8 @@ impl Agent {
                 service.stop_listening();
             }
             tokio::select! {
-                news = events.tracker.news() => events.released(&news),
-                () = events.batch.wait() => events.reap_batch(),
-                () = events.doubtful.wait() => events.look_again(),
-                () = events.sealing.wait() => events.seal_again(),
-                () = events.resyncing.wait() => events.resync_again(),
-                () = events.openers.next() => events.look_after_openers(),
+                () = events.turn() => {}
+                () = mounts.changed() => events.look_at_mounts(),
                 call = service.next() => match call {
                     Some(call) => events.answer(call),
                     None if is_relieved => break,

@@ -60,6 +60,9 @@ pub struct Status {
     pub orphans: Orphans,
     /// Mounts of the filesystem in other mount namespaces that are writable wherever its superblock is.
     pub elsewhere: Vec<Elsewhere>,
+    /// The other read-only filesystems below /usr.
+    #[serde(default)]
+    pub beside: Vec<Status>,
     /// What could not be told, and what else is amiss.
     pub warnings: Vec<String>,
 }
@@ -163,7 +166,10 @@ impl Status {
     pub fn remedies(&self) -> BTreeSet<Remedy> {
         let of_holds = self.holds.iter().flat_map(|hold| &hold.remedies);
         let of_blockers = self.blockers.iter().flat_map(|blocker| &blocker.remedies);
-        of_holds.chain(of_blockers).cloned().collect()
+        let of_others = self.beside.iter().flat_map(Self::remedies);
+        (of_holds.chain(of_blockers).cloned())
+            .chain(of_others)
+            .collect()
     }
 
     /// Whether anything keeps the filesystem from the level wanted, shown by a process or not.
@@ -227,6 +233,7 @@ impl Status {
             blockers: Vec::new(),
             orphans: Orphans::default(),
             elsewhere: Vec::new(),
+            beside: Vec::new(),
             warnings: strays
                 .chain(damage.iter().map(ToString::to_string))
                 .chain(unwatched)
@@ -239,6 +246,22 @@ impl Status {
     pub fn add_elsewhere(&mut self, found: Result<Vec<Foreign>, seal::Error>) {
         match found {
             Ok(found) => self.elsewhere = found.iter().map(Elsewhere::look_at).collect(),
+            Err(error) => self.warnings.push(error.to_string()),
+        }
+    }
+
+    /// Adds another volume, with who uses what there.
+    pub fn add_beside(
+        &mut self,
+        other: Result<Self, Error>,
+        survey: io::Result<Survey>,
+        kernel: io::Result<Vec<KernelUse>>,
+    ) {
+        match other {
+            Ok(mut other) => {
+                other.add(survey, kernel);
+                self.beside.push(other);
+            }
             Err(error) => self.warnings.push(error.to_string()),
         }
     }

@@ -117,6 +117,7 @@ mod tests {
             blockers,
             orphans: Orphans::default(),
             elsewhere: Vec::new(),
+            beside: Vec::new(),
             warnings: Vec::new(),
         }
     }

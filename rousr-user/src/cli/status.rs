@@ -1,6 +1,6 @@
 //! `rousr status`.
 
-use std::{fmt::Write as _, process::ExitCode};
+use std::{fmt::Write as _, io, process::ExitCode};
 
 use clap::Args;
 
@@ -16,7 +16,7 @@ use crate::{
     track::{
         kernel_side::{self, KernelUser},
         process::Holder,
-        survey::Surveyor,
+        survey::{Survey, Surveyor},
     },
     transaction::{HostKeeper, Places},
 };
@@ -45,12 +45,16 @@ fn look_ourselves() -> anyhow::Result<Status> {
     let keeper = HostKeeper::open(Places::default())?;
     let mut status = Status::collect(&keeper, None, |_| None).map_err(as_root)?;
     status.add_elsewhere(keeper.seal().writable_elsewhere());
-    let volume = keeper.volume();
-    status.add(
-        Surveyor::new(&volume.mount_point, None).and_then(Surveyor::survey),
-        kernel_side::uses(volume),
-    );
+    status.add(survey(&keeper), kernel_side::uses(keeper.volume()));
+    for other in keeper.beside()? {
+        let state = Status::collect(&other, None, |_| None);
+        status.add_beside(state, survey(&other), kernel_side::uses(other.volume()));
+    }
     Ok(status)
+}
+
+fn survey(keeper: &HostKeeper) -> io::Result<Survey> {
+    Surveyor::new(&keeper.volume().mount_point, None)?.survey()
 }
 
 fn view(status: &Status) -> String {
@@ -105,6 +109,10 @@ fn write_view(text: &mut String, status: &Status) -> std::fmt::Result {
     }
     write!(text, "{}", status.orphans)?;
     write_elsewhere(text, status)?;
+    for other in &status.beside {
+        text.push('\n');
+        write_view(text, other)?;
+    }
     for warning in &status.warnings {
         writeln!(text, "\nwarning: {}", visible(warning))?;
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::preserve::is_missing;
-use crate::sys::links::Links;
+use crate::sys::links::{Links, Source};
 
 /// Where a path is found.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -24,6 +24,8 @@ pub(super) enum Place {
 pub(super) struct Places<'a, L> {
     links: &'a L,
     mount_point: &'a Path,
+    /// Of the mount's root; absent where it cannot be looked at.
+    device: Option<u64>,
     directories: HashMap<PathBuf, Place>,
 }
 
@@ -32,6 +34,7 @@ impl<'a, L: Links> Places<'a, L> {
         Self {
             links,
             mount_point,
+            device: device_of(links, mount_point),
             directories: HashMap::new(),
         }
     }
@@ -53,13 +56,21 @@ impl<'a, L: Links> Places<'a, L> {
     fn resolve(&self, directory: &Path) -> io::Result<Place> {
         match self.links.resolve(directory) {
             Ok(resolved) => Ok(match resolved.strip_prefix(self.mount_point) {
-                Ok(below) => Place::Below(below.to_owned()),
-                Err(_) => Place::Elsewhere,
+                // Another filesystem may be mounted below.
+                Ok(below) if device_of(self.links, &resolved) == self.device => {
+                    Place::Below(below.to_owned())
+                }
+                _ => Place::Elsewhere,
             }),
             Err(error) if is_missing(&error) => Ok(Place::Vanished),
             Err(error) => Err(error),
         }
     }
+}
+
+fn device_of(links: &impl Links, directory: &Path) -> Option<u64> {
+    let stat = links.stat(Source::Magic(directory)).ok()?;
+    Some(stat.device)
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ pub struct Skipped {
 #[derive(Debug, thiserror::Error)]
 pub enum Reason {
     /// Another filesystem, or another mount of this one, is mounted above it.
-    #[error("it is on another mount")]
+    #[error("it is on another mount, or of another project than the hold directory (lsattr -p)")]
     OtherMount,
     /// It has as many names as the filesystem allows.
     #[error("it has too many hard links already")]

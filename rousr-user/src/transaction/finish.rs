@@ -154,6 +154,10 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         tracker: &mut impl Tracker,
         warnings: &mut Vec<String>,
     ) -> Result<Settled, Error> {
+        // What nobody can write to has nothing to settle.
+        if self.seal.state()?.frozen.is_some() {
+            return Ok(Settled::default());
+        }
         let entries = self.reconcile(warnings)?;
         if self.holds()?.holds.is_empty() {
             return Ok(Settled::default());

@@ -23,6 +23,9 @@ use crate::{
     track::process::is_running,
 };
 
+/// What is to be kept read-only.
+pub(super) const USR: &str = "/usr";
+
 /// How long a step waits for another process's step to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -113,10 +116,14 @@ impl HostKeeper {
     ///
     /// Fails where the mounts cannot be read.
     pub fn open(places: Places) -> Result<Self, Error> {
-        let usr = Path::new("/usr");
+        let usr = Path::new(USR);
         let mountinfo = read_mountinfo().map_err(failed("read the mounts"))?;
         let volume =
             Volume::containing(usr, &mountinfo).ok_or_else(|| Error::NoVolume(usr.to_owned()))?;
+        Self::of(volume, places)
+    }
+
+    pub(super) fn of(volume: Volume, places: Places) -> Result<Self, Error> {
         let leases = HostLeases::new().map_err(failed("ignore SIGIO"))?;
         Ok(Self::new(volume, HostMounts, HostLinks, leases, places))
     }

@@ -10,6 +10,7 @@
 //! The agent runs these steps; where it is not running, apt's hooks run the same code. Both take
 //! the same lock.
 
+mod beside;
 mod finish;
 mod frontends;
 mod keeper;

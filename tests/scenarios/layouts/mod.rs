@@ -3,5 +3,6 @@
 
 mod frozen;
 mod own;
+mod several;
 mod shared;
 mod story;

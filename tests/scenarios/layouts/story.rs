@@ -1,85 +1,165 @@
 //! What has to be so on each layout: files are replaced and removed while they are in use, /usr is
 //! read-only at once, and they go with their last users.
 
-use std::{fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use rousr_tests::{
-    Background, flags, holds, inode,
+    Background, flags, flags_of, holds, holds_of, inode,
     package::{self, Packed},
     shell, status, succeed, wait, wait_for_agent,
 };
 
 /// A program that runs, and a file that is read.
-const FILES: [&str; 2] = [
+pub(super) const FILES: [&str; 2] = [
     "/usr/share/rousr-kinds/sleep",
     "/usr/share/rousr-kinds/table",
 ];
 
 /// The whole filesystem becomes read-only.
 pub(super) fn sealed() {
-    story("sealed", ("ro", "ro"));
+    Story::new("sealed", ("ro", "ro")).play();
+}
+
+/// The whole filesystem does, of a mount below /usr, and it holds what is replaced on it.
+pub(super) fn sealed_beside(mount_point: &'static str) {
+    let story = Story::new("sealed", ("ro", "ro"));
+    Story {
+        mount_point: Some(mount_point),
+        ..story
+    }
+    .play();
 }
 
 /// The mount does, the filesystem stays writable for others.
 pub(super) fn mount_sealed() {
-    story("mount-sealed", ("ro", "rw"));
+    Story::new("mount-sealed", ("ro", "rw")).play();
 }
 
-fn story(level: &str, expected: (&str, &str)) {
-    let is_closed = || {
-        let (mount, superblock) = flags();
-        (mount.as_str(), superblock.as_str()) == expected
-    };
-    #[track_caller]
-    fn assert(is_closed: bool) {
+#[derive(Clone, Copy)]
+struct Story {
+    level: &'static str,
+    /// The flags of mount and superblock.
+    flags: (&'static str, &'static str),
+    /// Where the files' filesystem is mounted; none where it is the one that holds /usr.
+    mount_point: Option<&'static str>,
+}
+
+impl Story {
+    fn new(level: &'static str, flags: (&'static str, &'static str)) -> Self {
+        Self {
+            level,
+            flags,
+            mount_point: None,
+        }
+    }
+
+    fn play(self) {
+        wait_for_agent();
+        self.assert_closed();
+        let [one, two] = ["1", "2"].map(build);
+
+        package::install(&one);
+        self.assert_closed();
+        let old = FILES.map(inode);
+        let users = use_them();
+        let told = package::install(&two);
         assert!(
-            is_closed,
-            "{:?}\n{}",
-            flags(),
-            shell("rousr status; journalctl -u rousr -o cat").output
+            told.contains("rousr: /usr is read-only again; 2 replaced files"),
+            "{told}"
+        );
+        self.assert_closed();
+        assert_ne!(FILES.map(inode), old);
+        self.assert_held(&old);
+        let refused = shell("touch /usr/share/rousr-writer");
+        assert!(
+            refused.output.contains("Read-only file system"),
+            "{}",
+            refused.output
+        );
+        drop(users);
+        self.wait_for_reap();
+
+        let old = FILES.map(inode);
+        let users = use_them();
+        succeed("apt-get -y -q purge rousr-kinds");
+        self.assert_closed();
+        assert!(!Path::new(package::FOLDER).exists());
+        self.assert_held(&old);
+        drop(users);
+        self.wait_for_reap();
+
+        succeed("rousr exec touch /usr/share/rousr-writer");
+        self.assert_closed();
+        succeed("rousr exec rm /usr/share/rousr-writer");
+        let told = succeed("rousr blockers");
+        assert!(told.contains("nothing blocks"), "{told}");
+    }
+
+    fn is_closed(self) -> bool {
+        let (mount, superblock) = self.flags_now();
+        (mount.as_str(), superblock.as_str()) == self.flags
+    }
+
+    fn flags_now(self) -> (String, String) {
+        self.mount_point.map_or_else(flags, |mount_point| {
+            flags_of(mount_point).expect("is mounted")
+        })
+    }
+
+    #[track_caller]
+    fn assert_closed(self) {
+        if !self.is_closed() {
+            let told = shell("rousr status; journalctl -u rousr -o cat --no-pager").output;
+            panic!("{:?}\n{told}", self.flags_now());
+        }
+    }
+
+    fn holds(self) -> BTreeSet<u64> {
+        self.mount_point.map_or_else(holds, holds_of)
+    }
+
+    /// Each is held, counted and told with who uses it.
+    #[track_caller]
+    fn assert_held(self, inodes: &[u64]) {
+        let all = status();
+        let told = match self.mount_point {
+            Some(mount_point) => {
+                let others = all["beside"].as_array().expect("others").iter();
+                let is_it = |other: &&serde_json::Value| other["mountPoint"] == mount_point;
+                others.clone().find(is_it).expect("is told")
+            }
+            None => &all,
+        };
+        let level = &self.level.into();
+        assert_eq!((&told["level"], &told["wanted"]), (level, level), "{all:#}");
+        assert_eq!(told["agent"]["tracker"], "bpf", "{all:#}");
+        let holds = told["holds"].as_array().expect("holds");
+        for (&inode, path) in inodes.iter().zip(FILES) {
+            let hold = holds.iter().find(|hold| hold["inode"] == inode);
+            let hold = hold.unwrap_or_else(|| panic!("no hold {inode} in {all:#}"));
+            let origin = (&hold["path"], hold["package"].as_str());
+            assert_eq!(origin, (&path.into(), Some("rousr-kinds")), "{hold:#}");
+            assert!(hold["count"].as_u64() >= Some(1), "{hold:#}");
+            assert_eq!(
+                hold["holders"].as_array().map(Vec::len),
+                Some(1),
+                "{hold:#}"
+            );
+        }
+        assert_eq!(holds.len(), inodes.len(), "{all:#}");
+    }
+
+    #[track_caller]
+    fn wait_for_reap(self) {
+        wait(
+            Duration::from_secs(2),
+            "nothing is held and it is read-only",
+            || self.holds().is_empty() && self.is_closed(),
         );
     }
-    wait_for_agent();
-    assert(is_closed());
-    let [one, two] = ["1", "2"].map(build);
-
-    package::install(&one);
-    assert(is_closed());
-    let old = FILES.map(inode);
-    let users = use_them();
-    let told = package::install(&two);
-    assert!(
-        told.contains("rousr: /usr is read-only again; 2 replaced files"),
-        "{told}"
-    );
-    assert(is_closed());
-    assert_ne!(FILES.map(inode), old);
-    held(level, &old);
-    let refused = shell("touch /usr/share/rousr-writer");
-    assert!(
-        refused.output.contains("Read-only file system"),
-        "{}",
-        refused.output
-    );
-    drop(users);
-    reaped(is_closed);
-
-    let old = FILES.map(inode);
-    let users = use_them();
-    succeed("apt-get -y -q purge rousr-kinds");
-    assert(is_closed());
-    assert!(!Path::new(package::FOLDER).exists());
-    held(level, &old);
-    drop(users);
-    reaped(is_closed);
-
-    succeed("rousr exec touch /usr/share/rousr-writer && rousr exec rm /usr/share/rousr-writer");
-    assert(is_closed());
-    let told = succeed("rousr blockers");
-    assert!(told.contains("nothing blocks"), "{told}");
 }
 
-fn build(version: &str) -> std::path::PathBuf {
+pub(super) fn build(version: &str) -> std::path::PathBuf {
     let packed = |name: &str, content, mode| Packed {
         name: name.to_owned(),
         content,
@@ -97,7 +177,7 @@ fn build(version: &str) -> std::path::PathBuf {
 }
 
 /// Until they are dropped.
-fn use_them() -> [Background; 2] {
+pub(super) fn use_them() -> [Background; 2] {
     let [program, table] = FILES;
     let users = [
         Background::start(&format!("{program} 1000")),
@@ -111,42 +191,4 @@ fn use_them() -> [Background; 2] {
             == 0
     });
     users
-}
-
-/// Each is held, counted and told with who uses it.
-#[track_caller]
-fn held(level: &str, inodes: &[u64]) {
-    let told = status();
-    assert_eq!(
-        (&told["level"], &told["wanted"]),
-        (&level.into(), &level.into()),
-        "{told:#}"
-    );
-    assert_eq!(told["agent"]["tracker"], "bpf", "{told:#}");
-    let holds = told["holds"].as_array().expect("holds");
-    for (&inode, path) in inodes.iter().zip(FILES) {
-        let hold = holds.iter().find(|hold| hold["inode"] == inode);
-        let hold = hold.unwrap_or_else(|| panic!("no hold {inode} in {told:#}"));
-        assert_eq!(
-            (&hold["path"], hold["package"].as_str()),
-            (&path.into(), Some("rousr-kinds")),
-            "{hold:#}"
-        );
-        assert!(hold["count"].as_u64() >= Some(1), "{hold:#}");
-        assert_eq!(
-            hold["holders"].as_array().map(Vec::len),
-            Some(1),
-            "{hold:#}"
-        );
-    }
-    assert_eq!(holds.len(), inodes.len(), "{told:#}");
-}
-
-#[track_caller]
-fn reaped(is_closed: impl Fn() -> bool) {
-    wait(
-        Duration::from_secs(2),
-        "nothing is held and /usr is read-only",
-        || holds().is_empty() && is_closed(),
-    );
 }

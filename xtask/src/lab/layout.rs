@@ -52,13 +52,14 @@ const TIMEOUT: Duration = Duration::from_secs(900);
 
 impl Layout {
     /// Those that have scenarios of their own: all but the plain one, which has all the others.
-    pub(crate) const WITH_SCENARIOS: [Self; 9] = [
+    pub(crate) const WITH_SCENARIOS: [Self; 10] = [
         Self::Xfs,
         Self::Btrfs,
         Self::Subvolume,
         Self::Root,
         Self::Bind,
         Self::Lvm,
+        Self::Several,
         Self::Overlay,
         Self::Squashfs,
         Self::Erofs,

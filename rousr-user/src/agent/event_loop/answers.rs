@@ -14,18 +14,38 @@ use crate::{
         verification::Verification,
     },
     track::{Tracker, kernel_side, survey::Surveyor},
-    transaction::Opener,
+    transaction::{Error, Opener},
 };
 
 impl<T: Tracker> EventLoop<T> {
     /// Does what is asked for. Questions that take long are answered from a thread of their own.
     pub(in crate::agent) fn answer(&mut self, call: Call) {
         let reply = match call.request {
+            Request::Status => return self.status(call.reply),
+            Request::Holders { of, format } => return self.holders(of, format, call.reply),
+            Request::Verify => {
+                let reply = self.verify();
+                self.measure();
+                reply
+            }
+            request => {
+                let mut reply = self.take_step(&request, &call.stream);
+                self.beside.follow(&request, &call.stream, &mut reply);
+                self.measure();
+                reply
+            }
+        };
+        send(call.reply, reply.into());
+    }
+
+    /// Does a step of a transaction with this volume.
+    pub(in crate::agent) fn take_step(&mut self, request: &Request, stream: &[u8]) -> Reply {
+        let reply = match *request {
             Request::Begin { frontend } => {
                 self.step("began", |agent| agent.keeper.begin_by(frontend))
             }
             Request::Preserve { .. } => {
-                self.step("preserved", |agent| agent.keeper.preserve(&call.stream))
+                self.step("preserved", |agent| agent.keeper.preserve(stream))
             }
             Request::Finish { frontend } => self.finish(frontend),
             Request::Close(Opener::Transaction) => self.finish(None),
@@ -33,25 +53,22 @@ impl<T: Tracker> EventLoop<T> {
                 self.step("opened", |agent| agent.keeper.open_and_preserve(opener))
             }
             Request::Close(opener) => self.close("closed", opener),
-            Request::Status => return self.status(call.reply),
-            Request::Verify => self.verify(),
-            Request::Holders { of, format } => return self.holders(of, format, call.reply),
+            Request::Status | Request::Verify | Request::Holders { .. } => {
+                return Reply::Error("this is no step of a transaction".to_owned());
+            }
         };
-        if call.request != Request::Verify {
-            self.list_holds();
-        }
+        self.list_holds();
         self.measure();
-        send(call.reply, reply.into());
+        reply
     }
 
     /// Answers from a thread of its own, as [`holders`](Self::holders) does.
     fn status(&mut self, reply: oneshot::Sender<Answer>) {
-        let agent = AgentStatus::from(&self.tracker.health());
-        let counts = |inode| self.tracker.holders(inode);
-        match Status::collect(&self.keeper, Some(agent), counts) {
+        let (status, surveyor) = self.state();
+        let beside = self.beside.states();
+        match status {
             Ok(mut status) => {
                 let seal = self.keeper.seal().clone();
-                let surveyor = self.surveyor();
                 let volume = self.keeper.volume().clone();
                 tokio::task::spawn_blocking(move || {
                     status.add_elsewhere(seal.writable_elsewhere());
@@ -59,11 +76,23 @@ impl<T: Tracker> EventLoop<T> {
                         surveyor.and_then(Surveyor::survey),
                         kernel_side::uses(&volume),
                     );
+                    for (volume, other, surveyor) in beside {
+                        let survey = surveyor.and_then(Surveyor::survey);
+                        status.add_beside(other, survey, kernel_side::uses(&volume));
+                    }
                     send(reply, Reply::Status(Box::new(status)).into());
                 });
             }
             Err(error) => send(reply, Reply::Error(error.to_string()).into()),
         }
+    }
+
+    /// The volume's state but for its users, and what tells these.
+    pub(in crate::agent) fn state(&mut self) -> (Result<Status, Error>, io::Result<Surveyor>) {
+        let agent = AgentStatus::from(&self.tracker.health());
+        let counts = |inode| self.tracker.holders(inode);
+        let status = Status::collect(&self.keeper, Some(agent), counts);
+        (status, self.surveyor())
     }
 
     /// Compares the counts with the kernel's; what is wrong is put right afterwards.

@@ -4,7 +4,7 @@ use super::EventLoop;
 use crate::track::{Tracker, replaced::replaced};
 
 /// How much of an agent's work is done.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(in crate::agent) enum Done {
     Nothing,
     /// The volume is as read-only as wanted.
@@ -24,9 +24,14 @@ impl<T: Tracker> EventLoop<T> {
         }
     }
 
-    /// Whether this process runs what was replaced, so that it is a holder and may be a blocker itself.
+    /// Whether this process runs what was replaced, so that it is a holder and may be a blocker itself; or
+    /// keeps what is not /usr any more.
     /// Asked where nobody has the volume open any more, once for each cause to ask.
     pub(in crate::agent) fn is_outdated(&mut self) -> bool {
+        if self.is_moved {
+            tracing::info!("another filesystem holds /usr now");
+            return true;
+        }
         if !std::mem::take(&mut self.may_be_outdated) {
             return false;
         }
@@ -54,10 +59,11 @@ impl<T: Tracker> EventLoop<T> {
         let is_sealed = self.levels().is_ok_and(|(level, wanted, openings)| {
             openings.openers().next().is_none() && level >= wanted
         });
-        match (is_sealed, self.holds.is_empty()) {
+        let own = match (is_sealed, self.holds.is_empty()) {
             (true, true) => Done::All,
             (true, false) => Done::Sealed,
             (false, _) => Done::Nothing,
-        }
+        };
+        own.min(self.beside.is_done())
     }
 }

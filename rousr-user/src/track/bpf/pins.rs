@@ -4,6 +4,7 @@
 //! the maps of another.
 
 use std::{
+    collections::HashSet,
     fs, io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
@@ -13,7 +14,7 @@ use aya::programs::links::{FdLink, PinnedLink};
 use rousr_ebpf::{LAYOUT, names};
 use rustix::fs::statfs;
 
-use crate::sys::step::step;
+use crate::sys::{mount::read_mountinfo, mountinfo, step::step};
 
 /// Everything of ours there.
 const ROOT: &str = "/sys/fs/bpf/rousr";
@@ -42,22 +43,24 @@ pub enum PinError {
 pub(super) struct Pins {
     root: PathBuf,
     name: String,
+    ring_bytes: u32,
 }
 
 impl Pins {
     /// The folder for this version's maps on the superblock with `device`.
     pub(super) fn open(device: u32, ring_bytes: u32) -> Result<Self, PinError> {
-        Self::below(Path::new(ROOT), layout(device, ring_bytes))
+        Self::below(Path::new(ROOT), device, ring_bytes)
     }
 
-    fn below(root: &Path, name: String) -> Result<Self, PinError> {
+    fn below(root: &Path, device: u32, ring_bytes: u32) -> Result<Self, PinError> {
         let parent = root.parent().unwrap_or(root);
         if !statfs(parent).is_ok_and(|fs| u64::try_from(fs.f_type) == Ok(BPF_FS)) {
             return Err(PinError::NoFilesystem);
         }
         let pins = Self {
             root: root.to_owned(),
-            name,
+            name: layout(device, ring_bytes),
+            ring_bytes,
         };
         let folder = pins.folder();
         fs::DirBuilder::new()
@@ -101,12 +104,19 @@ impl Pins {
         Ok(())
     }
 
-    /// Lets go of every other layout's maps and programs.
+    /// Lets go of every other layout's maps and programs, but for this version's on superblocks that
+    /// are mounted.
     pub(super) fn drop_others(&self) -> io::Result<usize> {
+        let mounts = mountinfo::parse(&read_mountinfo()?);
+        let of_mounts: HashSet<String> = mounts
+            .iter()
+            .map(|mount| layout(mount.device.encoded(), self.ring_bytes))
+            .collect();
         let mut dropped = 0;
         for entry in fs::read_dir(&self.root)? {
             let entry = entry?;
-            if entry.file_name() != *self.name {
+            let is_used = |name: &str| name == self.name || of_mounts.contains(name);
+            if !entry.file_name().to_str().is_some_and(is_used) {
                 fs::remove_dir_all(entry.path())?;
                 dropped += 1;
             }
@@ -159,8 +169,7 @@ mod tests {
     #[test]
     fn another_filesystem_is_refused() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let error =
-            Pins::below(&dir.path().join("rousr"), layout(1, 4096)).expect_err("no BPF filesystem");
+        let error = Pins::below(&dir.path().join("rousr"), 1, 4096).expect_err("no BPF filesystem");
         assert!(error.to_string().contains("mount -t bpf"), "{error}");
     }
 }
