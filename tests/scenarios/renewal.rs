@@ -5,7 +5,10 @@ mod root {
         collections::BTreeSet,
         fs::{self, File},
         os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
-        sync::atomic::{AtomicBool, Ordering},
+        sync::{
+            Mutex,
+            atomic::{AtomicBool, AtomicU64, Ordering},
+        },
         thread,
         time::Duration,
     };
@@ -111,6 +114,8 @@ mod root {
         let table = format!("{}/table", package::FOLDER);
         let held = BTreeSet::from([inode(&library()), inode(&table)]);
         let stop = AtomicBool::new(false);
+        let asked = AtomicU64::new(0);
+        let unanswered = Mutex::new(Vec::new());
         thread::scope(|scope| {
             for _ in 0..4 {
                 let own = File::open(&table).expect("a file of the package");
@@ -122,14 +127,30 @@ mod root {
                     }
                 });
             }
+            scope.spawn(|| {
+                // Who asks meanwhile waits, and is answered.
+                while !stop.load(Ordering::Relaxed) {
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    let finished = shell("rousr verify");
+                    if finished.status != 0 {
+                        unanswered.lock().expect("no panic").push(finished.output);
+                    }
+                }
+            });
             succeed(&format!("apt-get -y -q install {}", private_library("2")));
             wait(SOON, "a new image", || takeovers() == before + 1);
-            wait(SOON, "it counts", || shell("rousr status").status == 0);
-            thread::sleep(Duration::from_secs(1));
+            let by_then = asked.load(Ordering::Relaxed);
+            wait(SOON, "it answers", || {
+                asked.load(Ordering::Relaxed) > by_then + 1
+            });
             let verification = Verification::ask();
             assert_eq!(verification.differences, [], "{verification:?}");
             stop.store(true, Ordering::Relaxed);
         });
+        assert_eq!(
+            unanswered.into_inner().expect("no panic"),
+            [] as [String; 0]
+        );
         wait(SOON, "the table is reaped", || holds().len() == 1);
         assert!(holds().is_subset(&held), "{:?}", holds());
         let counted = Verification::ask().of(inode_of_hold());

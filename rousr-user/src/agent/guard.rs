@@ -70,6 +70,7 @@ fn unit() -> Command {
             "Make /usr read-only when its upgrade is over",
         ])
         .args(["--property", "LimitNOFILE=524288"])
+        .args(["--property", "Restart=on-failure"])
         .args([PROGRAM, "agent", OPTION]);
     command
 }

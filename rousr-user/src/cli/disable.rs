@@ -9,8 +9,8 @@ use crate::agent::switch::{self, Disabled};
 
 /// Stop everything that rousr does, until `rousr enable`
 ///
-/// The agent is stopped and not started at boot, its BPF programs are detached, and apt's hooks do
-/// nothing. Holds stay, and /usr stays as it is: writable or not.
+/// The agent or a guard is stopped and none started at boot, its BPF programs are detached, and apt's
+/// hooks do nothing. Holds stay, and /usr stays as it is: writable or not.
 #[derive(Debug, Args)]
 pub(super) struct Disable {}
 

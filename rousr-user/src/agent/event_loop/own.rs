@@ -19,7 +19,7 @@ impl<T: Tracker> EventLoop<T> {
         self.is_helpless = self.is_outdated();
         if self.is_helpless {
             tracing::warn!(
-                "the agent still runs it, and may keep /usr from being sealed; see `rousr blockers`"
+                "the agent still runs it, and may keep /usr from being sealed: `systemctl restart rousr`"
             );
         }
     }
