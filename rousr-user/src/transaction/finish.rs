@@ -1,6 +1,6 @@
 //! After dpkg has run: settle the holds, and seal.
 
-use std::{os::fd::AsFd as _, time::SystemTime};
+use std::{cell::OnceCell, os::fd::AsFd as _, time::SystemTime};
 
 use super::{Error, Frontend, Keeper, Opener, Openings, Outcome};
 use crate::{
@@ -168,7 +168,17 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
                 return Ok::<_, Error>(Settled::default());
             };
             let truth = Truth::new(&self.leases, &*tracker);
-            let settled = store.settle(&entries, &truth, |inode| tracker.holders(inode))?;
+            // Only after a crash: a name is left that goes by itself, or never, as dpkg's .dpkg-tmp does.
+            let used = OnceCell::new();
+            let is_unused = |inode| {
+                let used = used.get_or_init(|| self.in_use().ok());
+                used.as_ref().is_some_and(|used| !used.contains_key(&inode))
+            };
+            let count = |inode| {
+                let counted = tracker.holders(inode);
+                counted.or_else(|| is_unused(inode).then_some(0))
+            };
+            let settled = store.settle(&entries, &truth, count)?;
             // A pin of an inode without a name would keep the superblock from being sealed.
             for hold in settled.dropped.iter().chain(&settled.reaped) {
                 tracker.unwatch(hold.inode);

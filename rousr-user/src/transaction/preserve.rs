@@ -119,7 +119,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     }
 
     /// The inodes of the volume that some process uses, each with a magic link to it.
-    fn in_use(&self) -> Result<HashMap<u64, PathBuf>, Error> {
+    pub(super) fn in_use(&self) -> Result<HashMap<u64, PathBuf>, Error> {
         let mount = self.seal.open()?;
         let root = self
             .links

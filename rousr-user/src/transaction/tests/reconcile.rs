@@ -114,6 +114,21 @@ fn names_are_found_by_a_walk_but_none_that_dpkg_drops_by_itself() {
 }
 
 #[test]
+fn what_dpkg_forgot_to_remove_keeps_no_hold_that_nobody_uses() {
+    for is_used in [true, false] {
+        let world = World::begun();
+        let old = inode(&world.file);
+        let _holder = is_used.then(|| File::open(&world.file).expect("opens"));
+        let forgotten = world.file.with_extension("dpkg-tmp");
+        fs::hard_link(&world.file, &forgotten).expect("as dpkg does");
+        world.upgrade();
+        start(&world);
+        assert_eq!(world.holds().contains(&old), is_used);
+        assert_eq!(inode(&forgotten), old);
+    }
+}
+
+#[test]
 fn what_the_ledger_says_of_holds_that_are_gone_is_dropped() {
     let world = World::begun();
     let name = crate::hold::preserve::Name {
