@@ -10,7 +10,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{
     client::{Client, ClientError},
-    guard, only_agent, settings, switch,
+    guard,
+    place::only_agent,
+    settings, switch,
 };
 use crate::{
     track::{Tracker, Untracked, bpf::BpfTracker},

@@ -91,18 +91,36 @@ fn is_unit_active() -> bool {
 
 /// Has the process end if it is a guard, and tells whether it is one.
 pub(super) fn dismiss(pid: u32) -> bool {
-    let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     // It may have ended meanwhile.
-    is_guard(&arguments) && send(pid, Signal::TERM).is_ok()
+    duty(&arguments(pid)) == Some(Duty::Guard) && send(pid, Signal::TERM).is_ok()
+}
+
+/// Whether the process is an agent that stays, and no hook that does the work of one.
+pub(super) fn is_agent(pid: u32) -> bool {
+    duty(&arguments(pid)) == Some(Duty::Agent)
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Duty {
+    Agent,
+    Guard,
+}
+
+fn arguments(pid: u32) -> Vec<u8> {
+    fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()
 }
 
 /// By the content of /proc/PID/cmdline.
-fn is_guard(arguments: &[u8]) -> bool {
+fn duty(arguments: &[u8]) -> Option<Duty> {
     let mut arguments = arguments.split(|&byte| byte == 0).map(OsStr::from_bytes);
     let name = arguments.next().map(Path::new).and_then(Path::file_name);
-    name == Some(OsStr::new("rousr"))
-        && arguments.next() == Some(OsStr::new("agent"))
-        && arguments.any(|argument| argument == OPTION)
+    if name != Some(OsStr::new("rousr")) || arguments.next() != Some(OsStr::new("agent")) {
+        return None;
+    }
+    Some(match arguments.any(|argument| argument == OPTION) {
+        true => Duty::Guard,
+        false => Duty::Agent,
+    })
 }
 
 #[cfg(test)]
@@ -110,16 +128,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_guard_is_one() {
+    fn its_arguments_tell_what_it_does() {
         for (arguments, expected) in [
-            (&b"/usr/sbin/rousr\0agent\0--guard\0"[..], true),
-            (b"rousr\0agent\0--ring-bytes\x004096\0--guard\0", true),
-            (b"/usr/sbin/rousr\0agent\0", false),
-            (b"/usr/sbin/rousr\0apt\0post-invoke\0", false),
-            (b"/bin/echo\0agent\0--guard\0", false),
-            (b"", false),
+            (&b"/usr/sbin/rousr\0agent\0--guard\0"[..], Some(Duty::Guard)),
+            (
+                b"rousr\0agent\0--ring-bytes\x004096\0--guard\0",
+                Some(Duty::Guard),
+            ),
+            (b"/usr/sbin/rousr\0agent\0", Some(Duty::Agent)),
+            (b"/usr/sbin/rousr\0apt\0post-invoke\0", None),
+            (b"/bin/echo\0agent\0--guard\0", None),
+            (b"", None),
         ] {
-            assert_eq!(is_guard(arguments), expected, "{arguments:?}");
+            assert_eq!(duty(arguments), expected, "{arguments:?}");
         }
     }
 

@@ -16,6 +16,7 @@ pub mod names;
 mod opener_watch;
 pub mod orphans;
 mod pace;
+mod place;
 mod program;
 pub mod protocol;
 pub mod remedy;
@@ -28,19 +29,13 @@ pub mod status;
 pub mod switch;
 pub mod verification;
 
-use std::{
-    path::Path,
-    rc::Rc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::rc::Rc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    hold::{Lock, lock},
     sys::{image, step::step},
     track::{
         Tracker, Untracked,
@@ -55,12 +50,6 @@ use event_loop::{Done, EventLoop};
 use metrics::Metrics;
 use mount_watch::MountWatch;
 use service::Service;
-
-/// Held for as long as the agent lives, so that there is one.
-const AGENT_LOCK: &str = "/run/rousr/agent.lock";
-
-/// How long an agent that starts waits for a hook that does the work of one.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What an agent is to be.
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +74,7 @@ pub async fn run(keeper: HostKeeper, options: Options) -> anyhow::Result<()> {
             image::restore_name().context("cannot have a name")?;
             belongings
         }
-        None => match place(options)? {
+        None => match place::take(options)? {
             Some(lock) => Belongings::new(lock)?,
             None => return Ok(()),
         },
@@ -127,36 +116,6 @@ pub async fn run(keeper: HostKeeper, options: Options) -> anyhow::Result<()> {
     }
 }
 
-/// The place of the only agent, which a guard leaves to an agent. `None` for a guard where one is there.
-fn place(options: Options) -> anyhow::Result<Option<Lock>> {
-    match options.is_guard {
-        true => match only_agent(Duration::ZERO) {
-            Err(error) => {
-                tracing::info!("nothing to do: {error:#}");
-                Ok(None)
-            }
-            lock => lock.map(Some),
-        },
-        false => {
-            dismiss_guard();
-            only_agent(PATIENCE).map(Some)
-        }
-    }
-}
-
-/// Has a guard end where there is one, and waits for what it is at.
-fn dismiss_guard() {
-    const PATIENCE: Duration = Duration::from_secs(30);
-    const PAUSE: Duration = Duration::from_millis(50);
-    let end = Instant::now() + PATIENCE;
-    while let Err(lock::Error::Held { pid, .. }) = Lock::try_acquire(Path::new(AGENT_LOCK))
-        && pid.is_none_or(guard::dismiss)
-        && Instant::now() < end
-    {
-        thread::sleep(PAUSE);
-    }
-}
-
 /// Detaches every BPF program and drops what is counted. Holds and seal stay as they are. Tells
 /// whether there was anything.
 ///
@@ -164,19 +123,9 @@ fn dismiss_guard() {
 ///
 /// Fails where an agent is running, which would go on counting.
 pub fn detach_all() -> anyhow::Result<bool> {
-    let _only = only_agent(PATIENCE)?;
+    let _only = place::only_agent(place::PATIENCE)?;
     let layouts = bpf::detach_all().context("cannot remove the pins below /sys/fs/bpf/rousr")?;
     Ok(layouts > 0)
-}
-
-fn only_agent(patience: Duration) -> anyhow::Result<Lock> {
-    Lock::acquire_timeout(Path::new(AGENT_LOCK), patience).map_err(|error| match error {
-        lock::Error::Held { pid: Some(pid), .. } => {
-            anyhow!("another agent is running, process {pid}")
-        }
-        lock::Error::Held { pid: None, .. } => anyhow!("another agent is running"),
-        error @ lock::Error::Io { .. } => error.into(),
-    })
 }
 
 fn settings(keeper: &HostKeeper) -> bpf::Settings {

@@ -4,7 +4,7 @@ use std::{fs, io, path::Path, process::Command};
 
 use anyhow::{Context as _, bail};
 
-use super::{detach_all, dismiss_guard};
+use super::{detach_all, place::dismiss_guard};
 use crate::{
     seal::Level,
     transaction::{HostKeeper, Places},
