@@ -124,7 +124,12 @@ impl Outcome {
         self.preserved += other.preserved;
         self.kept += other.kept;
         self.reaped += other.reaped;
-        self.warnings.extend(other.warnings);
+        // What is wrong with the hook stream is so for each volume.
+        for warning in other.warnings {
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
         if other.open_for.is_empty() && other.level == Level::Open && other.wanted > Level::Open {
             self.warnings.push(format!(
                 "{mount_point} is still writable: see `rousr status`"

@@ -31,7 +31,7 @@ mod overlay {
     mod root {
         #[test]
         fn replaced_files_block_nothing() {
-            crate::layouts::story::sealed();
+            crate::layouts::story::sealed_overlay();
         }
     }
 }
