@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
     first: u64,
 
     /// What is cut short; one after the other where not given
-    #[arg(long, value_enum)]
+    #[arg(long = "stage", value_enum)]
     part: Option<Part>,
 
     /// Cut after so many requests of the recording; at random where not given
@@ -253,7 +253,7 @@ impl Arguments {
             command += " --without-rousr";
         }
         if let Some(part) = self.part {
-            command += &format!(" --part {}", view::name(part));
+            command += &format!(" --stage {}", view::name(part));
         }
         command
     }
