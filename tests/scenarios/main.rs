@@ -3,7 +3,6 @@
 
 mod agent;
 mod blockers;
-mod extension;
 mod fallback;
 mod holders;
 mod hooks;

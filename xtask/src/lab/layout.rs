@@ -38,6 +38,8 @@ pub(crate) enum Layout {
     Several,
     /// An overlay of a squashfs and a writable folder
     Overlay,
+    /// As ext4, with an extension for systemd-sysext
+    Extension,
     /// A squashfs
     Squashfs,
     /// An erofs
@@ -52,7 +54,7 @@ const TIMEOUT: Duration = Duration::from_secs(900);
 
 impl Layout {
     /// Those that have scenarios of their own: all but the plain one, which has all the others.
-    pub(crate) const WITH_SCENARIOS: [Self; 10] = [
+    pub(crate) const WITH_SCENARIOS: [Self; 11] = [
         Self::Xfs,
         Self::Btrfs,
         Self::Subvolume,
@@ -61,6 +63,7 @@ impl Layout {
         Self::Lvm,
         Self::Several,
         Self::Overlay,
+        Self::Extension,
         Self::Squashfs,
         Self::Erofs,
     ];
@@ -77,6 +80,7 @@ impl Layout {
             Self::Lvm => "lvm",
             Self::Several => "several",
             Self::Overlay => "overlay",
+            Self::Extension => "extension",
             Self::Squashfs => "squashfs",
             Self::Erofs => "erofs",
         }
