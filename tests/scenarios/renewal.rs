@@ -132,7 +132,8 @@ mod root {
                 while !stop.load(Ordering::Relaxed) {
                     asked.fetch_add(1, Ordering::Relaxed);
                     let finished = shell("rousr verify");
-                    if finished.status != 0 {
+                    let no_answer = ["not running", "does not answer", "shutting down"];
+                    if no_answer.iter().any(|text| finished.output.contains(text)) {
                         unanswered.lock().expect("no panic").push(finished.output);
                     }
                 }

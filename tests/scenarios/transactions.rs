@@ -16,7 +16,7 @@ mod root {
     const SOON: Duration = Duration::from_secs(30);
 
     /// Long enough for the agent to look.
-    const MOMENT: Duration = Duration::from_millis(2500);
+    const MOMENT: Duration = Duration::from_millis(1500);
 
     /// Somebody else's snippet in apt's configuration, gone with the test.
     struct Snippet(PathBuf);
@@ -37,6 +37,11 @@ mod root {
 
     fn install(deb: &str) -> String {
         format!("apt-get -y -q install --reinstall {deb}")
+    }
+
+    /// apt at work.
+    fn apt(deb: &str) -> Background {
+        Background::start(&format!("{} >/dev/null 2>&1", install(deb)))
     }
 
     /// A package of one directory.
@@ -129,7 +134,7 @@ mod root {
             let deb = plain();
             let snippet = Snippet::new("50other", &format!("DPkg::{stage} {{ \"{GATE}\"; }};"));
             close_gate();
-            let apt = Background::start(&install(&deb));
+            let apt = apt(&deb);
             wait_at_gate();
             assert_eq!(usr_flags().0, "rw", "{stage}");
             succeed("pkill -KILL -x apt-get");
@@ -140,7 +145,7 @@ mod root {
 
         let deb = with_script(&format!("{GATE}; touch {}/late", package::FOLDER));
         close_gate();
-        let apt = Background::start(&install(&deb));
+        let apt = apt(&deb);
         wait_at_gate();
         succeed("pkill -KILL -x apt-get");
         assert_stays_open();
@@ -159,7 +164,7 @@ mod root {
         let deb = plain();
         let snippet = Snippet::new("50other", &format!("DPkg::Pre-Invoke {{ \"{GATE}\"; }};"));
         close_gate();
-        let apt = Background::start(&install(&deb));
+        let apt = apt(&deb);
         wait_at_gate();
         succeed("grep -q '\"began\":' /run/rousr/open");
         succeed("sed -i 's/\"began\":[0-9]*/\"began\":1/' /run/rousr/open");
@@ -213,7 +218,7 @@ mod root {
             if when == "before" {
                 stop();
             }
-            let apt = Background::start(&install(&deb));
+            let apt = apt(&deb);
             wait_at_gate();
             if when == "in the middle" {
                 stop();
