@@ -95,6 +95,15 @@ mod root {
         found
     }
 
+    /// Has the threads end that look at it, also where an assertion fails, which waits for them.
+    struct StopAtEnd<'a>(&'a AtomicBool);
+
+    impl Drop for StopAtEnd<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
     fn takeovers() -> usize {
         let log = succeed("journalctl -u rousr -u rousr-guard --no-pager -o cat");
         log.matches("a new image of this agent takes over").count()
@@ -117,6 +126,7 @@ mod root {
         let asked = AtomicU64::new(0);
         let unanswered = Mutex::new(Vec::new());
         thread::scope(|scope| {
+            let stop_all = StopAtEnd(&stop);
             for _ in 0..4 {
                 let own = File::open(&table).expect("a file of the package");
                 let stop = &stop;
@@ -146,7 +156,7 @@ mod root {
             });
             let verification = Verification::ask();
             assert_eq!(verification.differences, [], "{verification:?}");
-            stop.store(true, Ordering::Relaxed);
+            drop(stop_all);
         });
         assert_eq!(
             unanswered.into_inner().expect("no panic"),
