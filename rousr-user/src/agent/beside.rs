@@ -61,6 +61,8 @@ impl<T: Tracker> Beside<T> {
                 self.add(keeper, &open);
             }
         }
+        self.loops
+            .sort_by(|one, other| one.volume().mount_point.cmp(&other.volume().mount_point));
     }
 
     fn add(&mut self, keeper: HostKeeper, open: &Open<T>) {
