@@ -13,6 +13,8 @@ pub struct Report {
     pub windows: u64,
     /// How long each was, microseconds, as the agent logs it.
     pub lasted: Vec<u64>,
+    /// The same of windows before these, in which nobody tried to write.
+    pub lasted_alone: Vec<u64>,
     /// Windows in which an onlooker saw the superblock writable and the mount read-only.
     pub seen: u64,
     /// Releases from which to the end of their window at least one attempt to write was refused.

@@ -25,6 +25,8 @@ use onlooker::Onlooker;
 
 /// A hold is removed within that.
 const LIMIT: Duration = Duration::from_secs(10);
+/// The agent sleeps again.
+const PAUSE: Duration = Duration::from_millis(20);
 /// The settings, for which there is no file in a guest.
 const CONFIG: &str = "/etc/rousr/rousr.conf";
 
@@ -49,8 +51,9 @@ pub fn run(holds: usize, helper: &Command) -> anyhow::Result<Report> {
     fs::create_dir_all("/etc/rousr")?;
     fs::write(CONFIG, "window-pause = \"0s\"\n")?;
     hammer::prepare()?;
-    allow_files(holds as u64 + 100)?;
-    let held = (0..holds)
+    let alone = holds / 5;
+    allow_files((alone + holds) as u64 + 100)?;
+    let mut held = (0..alone + holds)
         .map(|_| made::hold())
         .collect::<anyhow::Result<Vec<_>>>()?;
     let mut elsewhere = Elsewhere::start(helper)?;
@@ -59,7 +62,7 @@ pub fn run(holds: usize, helper: &Command) -> anyhow::Result<Report> {
     wait(
         Duration::from_secs(60),
         "the agent watches every hold",
-        || status()["agent"]["watched"] == holds,
+        || status()["agent"]["watched"] == alone + holds,
     );
     ensure!(elsewhere.flag()? == "ro", "the agent seals its mount");
 
@@ -68,6 +71,11 @@ pub fn run(holds: usize, helper: &Command) -> anyhow::Result<Report> {
         flips: holds as u64,
         ..Report::default()
     };
+    for (inode, holder) in held.drain(..alone) {
+        drop(holder);
+        ensure!(is_gone(inode), "hold {inode} stays");
+        thread::sleep(PAUSE);
+    }
     let windows = metric("rousr_windows_total");
     let sectors = disk::sectors()?;
     elsewhere.begin()?;
@@ -88,7 +96,10 @@ pub fn run(holds: usize, helper: &Command) -> anyhow::Result<Report> {
         "journalctl --sync; journalctl --no-pager -o cat \
          _SYSTEMD_INVOCATION_ID=$(systemctl show -P InvocationID rousr)",
     );
-    report.lasted = log::of_reaps(&journal, "window_us");
+    report.lasted_alone = log::of_reaps(&journal, "window_us");
+    report.lasted = report
+        .lasted_alone
+        .split_off(alone.min(report.lasted_alone.len()));
 
     let sectors = disk::sectors()?;
     disk::flip(report.flips)?;
