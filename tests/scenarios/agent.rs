@@ -45,7 +45,7 @@ mod root {
         begin();
         // More often than systemd starts a unit by default, five times in ten seconds.
         for _ in 0..7 {
-            succeed("systemctl kill -s KILL rousr");
+            succeed("systemctl kill -s KILL rousr && sleep 1");
             wait_for_agent();
         }
         assert_sealed();
