@@ -4,8 +4,44 @@ mod root {
     use std::time::Duration;
 
     use rousr_tests::{
-        assert_sealed, begin, holds, inode, is_sealed, orphans, succeed, wait, wait_for_reap,
+        Background, assert_sealed, begin, holds, inode, is_sealed, orphans,
+        package::{self, FOLDER, Packed},
+        shell, succeed, wait, wait_for_reap,
     };
+
+    #[test]
+    fn a_directory_that_an_upgrade_drops_blocks_nothing_for_a_file_in_it() {
+        begin();
+        let file = |name: &str, version: &str| Packed {
+            name: name.to_owned(),
+            content: version.into(),
+            mode: 0o644,
+        };
+        let old = package::build("1", &[file("stays", "1"), file("goes/inner/file", "1")]);
+        let new = package::build("2", &[file("stays", "2")]);
+        package::install(&old);
+        let held = [
+            inode(&format!("{FOLDER}/stays")),
+            inode(&format!("{FOLDER}/goes/inner/file")),
+        ];
+        let users = ["stays", "goes/inner/file"]
+            .map(|name| Background::start(&format!("sleep 1000 <{FOLDER}/{name}")));
+        wait(Duration::from_secs(5), "both are open", || {
+            shell(&format!("readlink /proc/*/fd/0 | grep -c ^{FOLDER}/")).output == "2\n"
+        });
+        package::install(&new);
+        assert!(
+            shell(&format!("test -e {FOLDER}/goes")).status != 0,
+            "it is dropped"
+        );
+        assert_sealed();
+        for inode in held {
+            assert!(holds().contains(&inode), "{:?} lacks {inode}", holds());
+        }
+        drop(users);
+        wait_for_reap();
+        succeed("apt-get -y -q purge rousr-kinds");
+    }
 
     #[test]
     fn a_removed_daemon_blocks_nothing() {

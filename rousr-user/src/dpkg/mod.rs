@@ -4,6 +4,7 @@
 //! [`environment`] do the reading; [`write_order`] is about disks.
 
 pub mod admin_dir;
+pub mod archive;
 pub mod candidates;
 pub mod database;
 pub mod environment;

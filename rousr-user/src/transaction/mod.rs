@@ -11,6 +11,7 @@
 //! the same lock.
 
 mod beside;
+mod dropped;
 mod finish;
 mod frontends;
 mod keeper;

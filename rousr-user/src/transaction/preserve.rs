@@ -8,13 +8,14 @@ use std::{
     time::SystemTime,
 };
 
-use super::{Error, Keeper, Opener, Outcome};
+use super::{Error, Keeper, Opener, Outcome, dropped::free_directories};
 use crate::{
     dpkg::{
         candidates::{Losing, candidates},
-        hook::Stream,
+        database::View,
+        hook::{Action, Stream},
     },
-    hold::{Candidate, Origin, Preserved, Store, ledger::Record, preserve::Name},
+    hold::{Candidate, Origin, Preserved, Store, ledger::Record},
     seal::Level,
     sys::{lease::Leases, links::Links, mount::Mounts},
     track::procfs,
@@ -38,7 +39,12 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             return self.outcome(wanted);
         }
         let mut warnings = Vec::new();
-        let candidates = self.candidates(stream, &mut warnings);
+        let (stream, bad) = Stream::parse_lenient(stream);
+        warn(&mut warnings, bad.iter().map(ToString::to_string));
+        let view = self.view(&mut warnings);
+        let candidates = view.as_ref().map_or_else(Vec::new, |view| {
+            self.candidates(&stream.actions, view, &mut warnings)
+        });
         let mount = self.seal.open()?;
         let store = Store::create(self.links.clone(), mount.as_fd(), &self.volume.mount_point)?;
         if let Err(error) = self.resume_taking(&self.ledger.load().0, &mut warnings) {
@@ -67,7 +73,9 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         for preserved in [&listed, &in_use] {
             tell(preserved, &mut warnings);
         }
-        free_directories(&store, &listed, &used, &mut warnings);
+        if let Some(view) = &view {
+            free_directories(&store, &stream.actions, view, &listed, &used, &mut warnings);
+        }
         Ok(Outcome {
             preserved: listed.held + in_use.held,
             kept: store.list()?.holds.len() as u64,
@@ -94,25 +102,23 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         Ok(outcome)
     }
 
+    /// Where listed files are stored.
+    fn view(&self, warnings: &mut Vec<String>) -> Option<View> {
+        let view = (self.places.dpkg).view(Path::new("/"), &self.volume.mount_point);
+        view.map_err(|error| warnings.push(error.to_string())).ok()
+    }
+
     /// What apt announces. A line that is not understood costs that line's package only.
-    fn candidates(&self, stream: &[u8], warnings: &mut Vec<String>) -> Vec<Candidate> {
-        let (stream, bad) = Stream::parse_lenient(stream);
-        warn(warnings, bad.iter().map(ToString::to_string));
-        let view = match self
-            .places
-            .dpkg
-            .view(Path::new("/"), &self.volume.mount_point)
-        {
-            Ok(view) => view,
-            Err(error) => {
-                warnings.push(error.to_string());
-                return Vec::new();
-            }
-        };
-        let (losing, unlisted) = candidates(&stream.actions, |action| {
+    fn candidates(
+        &self,
+        actions: &[Action],
+        view: &View,
+        warnings: &mut Vec<String>,
+    ) -> Vec<Candidate> {
+        let (losing, unlisted) = candidates(actions, |action| {
             self.places
                 .dpkg
-                .installed_files(&action.package, action.old.as_ref(), &view)
+                .installed_files(&action.package, action.old.as_ref(), view)
         });
         warn(warnings, unlisted.iter().map(ToString::to_string));
         losing.into_iter().flat_map(with_origin).collect()
@@ -128,27 +134,6 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         let snapshot = procfs::snapshot(root.device)
             .map_err(super::keeper::failed("see which files are in use (/proc)"))?;
         Ok(snapshot.links)
-    }
-}
-
-/// A removed package's directories go with its files: those in use must not keep a directory.
-fn free_directories<L: Links>(
-    store: &Store<'_, L>,
-    listed: &Preserved,
-    used: &HashMap<u64, PathBuf>,
-    warnings: &mut Vec<String>,
-) {
-    let removed = |name: &&Name| {
-        name.origin
-            .as_ref()
-            .is_some_and(|origin| origin.new_version.is_none())
-    };
-    for name in listed.names.iter().filter(removed) {
-        if used.contains_key(&name.inode)
-            && let Err(error) = store.take_entry(name.inode, &name.path)
-        {
-            warnings.push(error.to_string());
-        }
     }
 }
 

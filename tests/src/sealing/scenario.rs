@@ -54,7 +54,7 @@ const SEALED: Scenario = Scenario {
 };
 
 /// All but the power cut, which takes two boots. That of OpenSSL can be done once, and is the last.
-pub(super) const SCENARIOS: [Scenario; 11] = [
+pub(super) const SCENARIOS: [Scenario; 12] = [
     Scenario {
         name: "services",
         title: "services hold replaced files",
@@ -69,6 +69,15 @@ pub(super) const SCENARIOS: [Scenario; 11] = [
         holders: &["shell"],
         act: Act::Upgrade(DROPS),
         release: "systemctl stop rousr-shell",
+    },
+    Scenario {
+        name: "dropped",
+        title: "a file in a directory that the upgrade drops",
+        before: "$run-reads $hold descriptor $files/dropped/note reads",
+        holders: &["reads"],
+        act: Act::Upgrade(DROPS),
+        release: "systemctl stop rousr-reads",
+        ..SEALED
     },
     Scenario {
         name: "in-flight",

@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(1500);
 /// The scenario that takes two boots.
 const CUT: &str = "power-cut";
 
-/// Play 12 upgrades with somebody in the way, with the plain remount and with rousr
+/// Play 13 upgrades with somebody in the way, with the plain remount and with rousr
 ///
 /// Prints a table of what is read-only right after apt and once the users are gone, looked at without
 /// rousr. Exits with 1 unless rousr reaches at once what the kernel allows, and all of it later.
