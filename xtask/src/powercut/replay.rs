@@ -136,6 +136,15 @@ fn is_journals(log: &File, entry: &Entry) -> Result<bool> {
     if entry.length == 0 {
         return Ok(false);
     }
+    // ext4's own superblock, at byte 1024 of the first block (`ext4_commit_super` in fs/ext4/super.c).
+    const IN_BLOCK: u64 = 1024 + 56;
+    if entry.length > IN_BLOCK {
+        let mut magic = [0; 2];
+        log.read_exact_at(&mut magic, entry.data + IN_BLOCK)?;
+        if magic == [0x53, 0xef] {
+            return Ok(true);
+        }
+    }
     let mut head = [0; 8];
     log.read_exact_at(&mut head, entry.data)?;
     let word = |at: usize| {
