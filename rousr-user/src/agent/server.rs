@@ -17,7 +17,7 @@ use tokio::{
 use super::protocol::{MAX_LINE, MAX_STREAM, Reply, Request};
 use crate::sys::step::step;
 
-/// How long a caller may take to say what it wants.
+/// How long a caller may take to say what it wants, and to take each part of the answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A request on its way to the event loop.
@@ -111,9 +111,9 @@ async fn answer(mut stream: UnixStream, calls: mpsc::Sender<Call>) -> anyhow::Re
     let mut line = serde_json::to_vec(&reply).context("cannot write the reply")?;
     line.push(b'\n');
     for part in [line, text] {
-        stream
-            .write_all(&part)
-            .await
+        let written = timeout(PATIENCE, stream.write_all(&part)).await;
+        written
+            .context("the caller does not take its answer")?
             .context("the caller went away")?;
     }
     Ok(())

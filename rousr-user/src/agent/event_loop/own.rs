@@ -28,7 +28,7 @@ impl<T: Tracker> EventLoop<T> {
     /// keeps what is not /usr any more.
     /// Asked where nobody has the volume open any more, once for each cause to ask.
     pub(in crate::agent) fn is_outdated(&mut self) -> bool {
-        if self.is_moved {
+        if std::mem::take(&mut self.is_moved) {
             tracing::info!("another filesystem holds /usr now");
             return true;
         }
