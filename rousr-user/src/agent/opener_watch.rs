@@ -13,7 +13,7 @@ use tokio::{io::unix::AsyncFd, time::sleep};
 use crate::{
     dpkg::frontend::Release,
     sys::{clock::unix_seconds, process::end_of, readiness::readable},
-    transaction::{Frontend, Opener, Openings},
+    transaction::{Awaited, Frontend, Opener, Openings},
 };
 
 /// Where nobody has it open there is nothing to wait for.
@@ -38,12 +38,10 @@ impl OpenerWatch {
         let (mut is_locked, mut until, mut pids) = (false, None, Vec::new());
         for opener in openings.openers() {
             match opener {
-                Opener::Transaction => {
-                    let frontends = &openings.frontends;
-                    is_locked = frontends.have_lock();
-                    let mortal = frontends.mortal(Frontend::is_running);
-                    pids.extend(mortal.iter().map(|frontend| frontend.pid));
-                }
+                Opener::Transaction => match openings.frontends.awaited(Frontend::is_running) {
+                    Awaited::Lock => is_locked = true,
+                    Awaited::Deaths(of) => pids.extend(of.iter().map(|frontend| frontend.pid)),
+                },
                 Opener::Administrator { until: given } => until = given,
                 Opener::Command { pid, .. } => pids.push(pid),
             }
@@ -57,10 +55,14 @@ impl OpenerWatch {
         self.processes.retain(|process| pids.contains(&process.pid));
         for &pid in pids {
             if !self.processes.iter().any(|process| process.pid == pid) {
-                let ended = end_of(pid)
-                    .and_then(readable)
-                    .inspect_err(|error| tracing::debug!(pid, %error, "ended already"))
-                    .ok();
+                let ended = match end_of(pid).and_then(readable) {
+                    Ok(end) => Some(end),
+                    Err(error) if error.raw_os_error() == Some(libc::ESRCH) => None,
+                    Err(error) => {
+                        tracing::warn!("cannot wait for the end of process {pid}: {error}");
+                        continue;
+                    }
+                };
                 self.processes.push(Process { pid, ended });
             }
         }

@@ -94,23 +94,26 @@ impl Frontends {
         !world.is_locked() && (self.was_locked || !inside.any(|&inside| world.is_running(inside)))
     }
 
-    /// Whether a lock that becomes free is the end.
-    pub fn have_lock(&self) -> bool {
-        self.was_locked
+    /// What may be the end, where nobody tells it.
+    pub fn awaited(&self, is_running: impl Fn(Frontend) -> bool) -> Awaited {
+        let mut running = self.inside.clone();
+        running.retain(|&inside| is_running(inside));
+        // Those who had no lock can have died while somebody else has it.
+        let are_dead = running.is_empty() && !self.inside.is_empty();
+        match self.was_locked || are_dead {
+            true => Awaited::Lock,
+            false => Awaited::Deaths(running),
+        }
     }
+}
 
-    /// Those whose death may be the end where no lock is: all that run, or all where none runs any more.
-    pub fn mortal(&self, is_running: impl Fn(Frontend) -> bool) -> Vec<Frontend> {
-        if self.was_locked {
-            return Vec::new();
-        }
-        let mut mortal = self.inside.clone();
-        mortal.retain(|&inside| is_running(inside));
-        match mortal.is_empty() {
-            true => self.inside.clone(),
-            false => mortal,
-        }
-    }
+/// What the end of a transaction can be known by.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Awaited {
+    /// dpkg's lock becomes free.
+    Lock,
+    /// One of these dies; nothing but a hook tells where there are none.
+    Deaths(Vec<Frontend>),
 }
 
 /// What decides whether a frontend is still at work.
@@ -221,6 +224,20 @@ mod tests {
         let mut frontends = Frontends::default();
         frontends.enter(frontend(0), &world);
         assert!(frontends.leave(None, &world), "an end by hand");
+    }
+
+    #[test]
+    fn where_all_have_died_the_lock_of_another_is_awaited() {
+        let inner = frontend(1).expect("one");
+        let mut frontends = Frontends::default();
+        assert_eq!(frontends.awaited(|_| true), Awaited::Deaths(vec![]));
+        frontends.enter(frontend(0), &fake(false, &[0]));
+        frontends.enter(frontend(1), &fake(false, &[0, 1]));
+        let one_runs = |frontend: Frontend| frontend.pid == 1;
+        assert_eq!(frontends.awaited(one_runs), Awaited::Deaths(vec![inner]));
+        assert_eq!(frontends.awaited(|_| false), Awaited::Lock);
+        frontends.enter(frontend(1), &fake(true, &[0, 1]));
+        assert_eq!(frontends.awaited(|_| true), Awaited::Lock);
     }
 
     #[test]

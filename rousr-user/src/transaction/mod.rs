@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::seal::Level;
 
-pub use frontends::{Frontend, Frontends, World};
+pub use frontends::{Awaited, Frontend, Frontends, World};
 pub use keeper::{Error, HostKeeper, Keeper, Places};
 pub use openings::{Opener, Opening, Openings, OpeningsError};
 pub use reap::{Reaped, Reaping};
