@@ -23,6 +23,8 @@ pub(super) struct Beside<T> {
     /// None for one of the loops themselves: it has no others.
     open: Option<Open<T>>,
     loops: Vec<EventLoop<T>>,
+    /// What cannot be tracked, so that it is told once.
+    refused: Vec<Volume>,
 }
 
 impl<T: Tracker> Beside<T> {
@@ -31,6 +33,7 @@ impl<T: Tracker> Beside<T> {
         Self {
             open: Some(open),
             loops: Vec::new(),
+            refused: Vec::new(),
         }
     }
 
@@ -38,6 +41,7 @@ impl<T: Tracker> Beside<T> {
         Self {
             open: None,
             loops: Vec::new(),
+            refused: Vec::new(),
         }
     }
 
@@ -52,12 +56,14 @@ impl<T: Tracker> Beside<T> {
         };
         self.loops
             .retain(|events| keepers.iter().any(|keeper| events.keeps(keeper.volume())));
+        self.refused
+            .retain(|volume| keepers.iter().any(|keeper| keeper.volume() == volume));
         for keeper in keepers {
-            if !self
+            let is_kept = self
                 .loops
                 .iter()
-                .any(|events| events.keeps(keeper.volume()))
-            {
+                .any(|events| events.keeps(keeper.volume()));
+            if !is_kept && !self.refused.contains(keeper.volume()) {
                 self.add(keeper, &open);
             }
         }
@@ -68,15 +74,6 @@ impl<T: Tracker> Beside<T> {
     fn add(&mut self, keeper: HostKeeper, open: &Open<T>) {
         let volume = keeper.volume();
         let mount_point = volume.mount_point.display();
-        if self
-            .loops
-            .iter()
-            .any(|events| events.volume().device == volume.device)
-        {
-            return tracing::warn!(
-                "{mount_point} is left as it is: another part of its filesystem is kept already"
-            );
-        }
         match open(&keeper) {
             Ok(tracker) => {
                 tracing::info!("{mount_point} is kept read-only, too");
@@ -85,7 +82,10 @@ impl<T: Tracker> Beside<T> {
                 events.start();
                 self.loops.push(events);
             }
-            Err(error) => tracing::error!("{mount_point} is left as it is: {error:#}"),
+            Err(error) => {
+                tracing::error!("{mount_point} is left as it is: {error:#}");
+                self.refused.push(volume.clone());
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! The other filesystems below /usr that are to be read-only: each has a keeper of its own.
 
 use std::{
+    collections::BTreeSet,
     fmt::Display,
     path::{Path, PathBuf},
 };
@@ -75,7 +76,7 @@ fn beside(file: &Path, mount_point: &Path) -> PathBuf {
     name.into()
 }
 
-/// The filesystems other than `own` that paths below /usr lead to.
+/// The filesystems other than `own` that paths below /usr lead to, each by the first mount of it.
 fn below(own: &Volume, mountinfo: &[u8]) -> Vec<Volume> {
     let mounts = mountinfo::parse(mountinfo);
     let mut volumes: Vec<Volume> = mounts
@@ -86,6 +87,8 @@ fn below(own: &Volume, mountinfo: &[u8]) -> Vec<Volume> {
         .map(Volume::from)
         .collect();
     volumes.sort_by(|one, other| one.mount_point.cmp(&other.mount_point));
+    let mut devices = BTreeSet::new();
+    volumes.retain(|volume| devices.insert(volume.device.encoded()));
     volumes
 }
 
@@ -152,6 +155,7 @@ mod tests {
 34 31 8:2 /src /usr/src ro - ext4 /dev/b ro
 35 31 0:40 / /usr/net ro - nfs4 server:/ ro
 36 24 8:5 / /usrx ro - ext4 /dev/e ro
+37 31 0:31 /@opt /usr/opt ro - btrfs /dev/d ro
 ";
         let found = |mounts: &[u8]| {
             let own = Volume::containing(Path::new(USR), MOUNTS).expect("/usr");
