@@ -6,15 +6,15 @@ use std::{
 };
 
 use anyhow::Context as _;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{
     client::{Client, ClientError},
     guard,
-    place::only_agent,
+    place::{self, only_agent},
     settings, switch,
 };
 use crate::{
+    sys::process::allow_many_descriptors,
     track::{Tracker, Untracked, bpf::BpfTracker},
     transaction::{Error, Frontend, HostKeeper, Opener, Outcome, Places},
 };
@@ -73,7 +73,11 @@ where
     anyhow::Error: From<E>,
 {
     let mut outcome = take(keeper)?;
-    for other in keeper.beside()? {
+    let others = keeper.beside().unwrap_or_else(|error| {
+        outcome.warnings.push(error.to_string());
+        Vec::new()
+    });
+    for other in others {
         let taken = take(&other).map_err(anyhow::Error::from);
         outcome.add(&other.volume().mount_point, taken);
     }
@@ -170,7 +174,7 @@ pub fn settle() -> anyhow::Result<Option<Outcome>> {
         return Ok(None);
     }
     let keeper = HostKeeper::open(Places::default())?;
-    let Ok(only) = only_agent(Duration::ZERO) else {
+    let Some(only) = place::take_vacant()? else {
         return Ok(None);
     };
     let outcome = with_others(&keeper, |keeper| end_alone(keeper, Ending::Abandoned))?;
@@ -196,6 +200,7 @@ fn end_alone(keeper: &HostKeeper, ending: Ending) -> anyhow::Result<Outcome> {
     let outcome = match runtime {
         Ok(runtime) => {
             let _entered = runtime.enter();
+            // Each watched hold takes one, and apt's limit is a shell's.
             allow_many_descriptors();
             match BpfTracker::load(settings(keeper)) {
                 Ok(mut tracker) => ending.carry_out(keeper, &mut tracker),
@@ -221,15 +226,4 @@ fn is_empty(keeper: &HostKeeper) -> bool {
     keeper
         .holds()
         .is_ok_and(|listing| listing.holds.is_empty() && listing.strays.is_empty())
-}
-
-/// Each watched hold takes one, and apt's limit is a shell's. Where it cannot be raised a hold that finds
-/// none is told.
-fn allow_many_descriptors() {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        ..limit
-    };
-    let _ = setrlimit(Resource::Nofile, raised);
 }

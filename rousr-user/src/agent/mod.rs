@@ -36,7 +36,7 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    sys::{image, step::step},
+    sys::{image, process::allow_many_descriptors, step::step},
     track::{
         Tracker, Untracked,
         bpf::{self, BpfTracker, RING_BYTES},
@@ -66,6 +66,8 @@ pub struct Options {
 ///
 /// Fails where another agent is running, or the sockets cannot be made.
 pub async fn run(keeper: HostKeeper, options: Options) -> anyhow::Result<()> {
+    // A guard may have the limit of apt's shell.
+    allow_many_descriptors();
     let inherited = Belongings::inherited()?;
     let is_new_image = inherited.is_some();
     let belongings = match inherited {

@@ -60,6 +60,14 @@ pub(super) fn dismiss_guard() {
     }
 }
 
+/// Takes it; `None` where an agent, guard or hook has it.
+pub(super) fn take_vacant() -> anyhow::Result<Option<Lock>> {
+    match Lock::try_acquire(Path::new(AGENT_LOCK)) {
+        Err(lock::Error::Held { .. }) => Ok(None),
+        lock => Ok(Some(lock?)),
+    }
+}
+
 /// Takes it where no agent, guard or hook has it, or leaves it in time.
 pub(super) fn only_agent(patience: Duration) -> anyhow::Result<Lock> {
     Lock::acquire_timeout(Path::new(AGENT_LOCK), patience).map_err(|error| match error {

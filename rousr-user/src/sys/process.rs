@@ -1,10 +1,12 @@
-//! Other processes: the end of one, and signals to one.
+//! Other processes, the end of one and signals to one; and what this one may have.
 
 use std::io;
 use std::os::fd::OwnedFd;
 
 pub use rustix::process::Signal;
-use rustix::process::{Pid, PidfdFlags, kill_process, pidfd_open};
+use rustix::process::{
+    Pid, PidfdFlags, Resource, Rlimit, getrlimit, kill_process, pidfd_open, setrlimit,
+};
 
 /// A descriptor that becomes readable when the process ends (pidfd_open(2)).
 ///
@@ -27,4 +29,15 @@ pub fn send(pid: u32, signal: Signal) -> io::Result<()> {
 fn number(pid: u32) -> io::Result<Pid> {
     let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
     number.ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+/// Raises this process's limit of descriptors as far as it may. Where it cannot be raised, what finds none
+/// is told.
+pub fn allow_many_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    let _ = setrlimit(Resource::Nofile, raised);
 }
