@@ -64,6 +64,9 @@ mod root {
         succeed("rousr apt post-invoke");
         assert_sealed();
         // Nobody is asked any more.
+        wait(Duration::from_secs(5), "its thread has ended", || {
+            shell("cat /proc/[0-9]*/task/*/comm 2>/dev/null | grep -qx write-order").status == 1
+        });
         succeed(&format!("timeout 10 touch {list}-new && rm {list}-new"));
     }
 

@@ -46,8 +46,8 @@ pub(super) struct EventLoop<T> {
     pub(super) resyncing: Retry<()>,
     /// Tells when one for whom the volume is writable may be gone.
     pub(super) openers: OpenerWatch,
-    /// Kept while the volume is open.
-    order: Option<WriteOrder>,
+    /// Begun once for each opening, and kept until its end; `None` inside where there is no need or no way.
+    order: Option<Option<WriteOrder>>,
     /// Whether something may have been replaced since the last look at what this process runs.
     may_be_outdated: bool,
     /// Whether a new image was no help.
@@ -237,13 +237,17 @@ impl<T: Tracker> EventLoop<T> {
         if !is_open {
             self.order = None;
         } else if self.order.is_none() {
+            // Once for each opening, however that goes.
             let volume = &self.keeper.volume().mount_point;
             match WriteOrder::keep(self.keeper.admin_dir(), volume) {
-                Ok(order) => self.order = order,
-                Err(error) => tracing::warn!(
-                    "dpkg's database may reach the disk before {}: {error}",
-                    volume.display()
-                ),
+                Ok(order) => self.order = Some(order),
+                Err(error) => {
+                    tracing::warn!(
+                        "dpkg's database may reach the disk before {}: {error}",
+                        volume.display()
+                    );
+                    self.order = Some(None);
+                }
             }
         }
     }
