@@ -20,8 +20,8 @@ impl<L: Links> Store<'_, L> {
     /// Makes the hold of `inode` the entry that its holders use, and `path` a new link to it.
     ///
     /// The kernel takes a rename between two links of one inode for done, so the entry changes
-    /// places with a symlink that leads to the hold: the name is never missing. Whether it was
-    /// done; it is not where `path` leads elsewhere by now.
+    /// places with a symlink that leads to the hold: the name is never missing, but for a moment none
+    /// but root can follow it. Whether it was done; it is not where `path` leads elsewhere by now.
     ///
     /// # Errors
     ///

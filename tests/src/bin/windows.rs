@@ -1,6 +1,6 @@
 //! Window after window while others try to write; `cargo xtask bench windows` runs it.
 //!
-//! `windows COUNT` measures and prints JSON. `windows hammer` is its helper in another mount namespace.
+//! `windows COUNT` measures and prints JSON. `windows hammer` is its other half in another mount namespace.
 
 use std::{env, io::stdout, process::Command};
 
@@ -13,9 +13,9 @@ fn main() -> anyhow::Result<()> {
         [hammer] if hammer == "hammer" => windows::serve(),
         [count] => {
             let count = count.parse().context("COUNT is a number")?;
-            let mut helper = Command::new(env::current_exe()?);
-            helper.arg("hammer");
-            let report = windows::run(count, &helper)?;
+            let mut other = Command::new(env::current_exe()?);
+            other.arg("hammer");
+            let report = windows::run(count, &other)?;
             serde_json::to_writer(stdout(), &report).context("cannot write the figures")
         }
         _ => bail!("usage: windows COUNT"),

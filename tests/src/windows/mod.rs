@@ -40,12 +40,12 @@ pub fn serve() -> anyhow::Result<()> {
 }
 
 /// Has so many holds go one after another, each in a window of its own, and flips the flag as often with
-/// nothing to do. `helper` is a program that calls [`serve`].
+/// nothing to do. `other` is a program that calls [`serve`].
 ///
 /// # Errors
 ///
 /// Fails where holds cannot be made or the agent does not start.
-pub fn run(holds: usize, helper: &Command) -> anyhow::Result<Report> {
+pub fn run(holds: usize, other: &Command) -> anyhow::Result<Report> {
     succeed("systemctl stop rousr; rousr agent --detach-all; mount -o remount,rw /usr");
     // Each release gets a window at once.
     fs::create_dir_all("/etc/rousr")?;
@@ -56,7 +56,7 @@ pub fn run(holds: usize, helper: &Command) -> anyhow::Result<Report> {
     let mut held = (0..alone + holds)
         .map(|_| made::hold())
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let mut elsewhere = Elsewhere::start(helper)?;
+    let mut elsewhere = Elsewhere::start(other)?;
     ensure!(elsewhere.flag()? == "rw", "its mount is writable");
     succeed("mount -o remount,ro /usr && systemctl start rousr");
     wait(
