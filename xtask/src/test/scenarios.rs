@@ -24,6 +24,8 @@ pub(super) struct Boot {
     prepare: Option<&'static str>,
     program: &'static str,
     filters: Vec<String>,
+    /// What is left to another guest.
+    left_out: &'static [&'static str],
 }
 
 impl Boot {
@@ -36,6 +38,15 @@ impl Boot {
             prepare: None,
             program: "scenarios",
             filters,
+            left_out: &[],
+        }
+    }
+
+    /// All programs, but for scenarios that another guest has.
+    pub(super) fn all_but(kernel: Kernel, left_out: &'static [&'static str]) -> Self {
+        Self {
+            left_out,
+            ..Self::new(kernel, "", &[])
         }
     }
 
@@ -66,9 +77,11 @@ impl Boot {
     fn command(&self) -> Vec<OsString> {
         if self.filters.is_empty() {
             let names = PROGRAMS.map(|(_, _, name)| name).join(" ");
+            let skips = self.left_out.iter().map(|name| format!(" --skip {name}"));
+            let skips: String = skips.collect();
             let script = format!(
                 "failed=0; for name in {names}; do \
-                 /run/share/$name --test-threads=1 ::root:: {OTHER_LAYOUTS} || failed=$?; done; exit $failed"
+                 /run/share/$name --test-threads=1 ::root:: {OTHER_LAYOUTS}{skips} || failed=$?; done; exit $failed"
             );
             return ["sh", "-c", &script].map(OsString::from).into();
         }
