@@ -128,9 +128,14 @@ fn cuts() -> Result<Tally> {
 /// The full set on one kernel; on the others, and where the kernel preempts, what depends on them; and on
 /// some layouts, one of each kind, the story of that.
 fn boots(arguments: &Arguments) -> Vec<Boot> {
-    const KERNEL_DEPENDENT: &[&str] = &["upgrade", "openers", "kinds::all", "holders"];
-    // They attach and detach the programs often, which an emulated CPU survives a limited number of times: what
-    // begins anew for that is half as much.
+    // Attaching and detaching the programs is what an emulated CPU survives a limited number of times: several
+    // guests, so that little begins anew for that.
+    const KERNEL_DEPENDENT: [&[&str]; 4] = [
+        &["upgrade::root::", "openers::root::"],
+        &["kinds::all::root::"],
+        &["holders::root::"],
+        &["removal::root::", "renewal::root::after_an_upgrade"],
+    ];
     const APART: &[&str] = &[
         "renewal::root::",
         "sealing::root::",
@@ -163,10 +168,14 @@ fn boots(arguments: &Arguments) -> Vec<Boot> {
     let mut boots = vec![
         Boot::all_but(Kernel::Trixie, APART),
         Boot::new(Kernel::Trixie, "", APART),
-        Boot::new(Kernel::Bookworm, "", KERNEL_DEPENDENT),
-        Boot::new(Kernel::Backports, "", KERNEL_DEPENDENT),
-        Boot::new(Kernel::Backports, "preempt=full", KERNEL_DEPENDENT),
     ];
+    for (kernel, append) in [
+        (Kernel::Bookworm, ""),
+        (Kernel::Backports, ""),
+        (Kernel::Backports, "preempt=full"),
+    ] {
+        boots.extend(KERNEL_DEPENDENT.map(|filters| Boot::new(kernel, append, filters)));
+    }
     boots.extend(of_layouts(&LAYOUTS));
     boots.extend(crashes::matching("", Kernel::Trixie));
     boots
