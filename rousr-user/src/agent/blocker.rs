@@ -203,7 +203,11 @@ mod tests {
         let [blocker] = &found[..] else {
             panic!("{found:?}");
         };
-        let pids: Vec<u32> = blocker.holders.iter().map(|holder| holder.pid).collect();
+        let pids: Vec<u32> = blocker
+            .holders
+            .iter()
+            .map(|holder| holder.who.pid)
+            .collect();
         assert_eq!((blocker.inode, &pids[..]), (9, &[7, 8][..]));
         assert_eq!(blocker.kernel, [device]);
         let remedies = blocker.remedies.iter().map(ToString::to_string);

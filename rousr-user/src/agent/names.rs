@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::track::process::Who;
+
 /// Keeps a line a line and a terminal as it is, whatever a name holds: any user can name a process.
 pub fn visible(name: &str) -> Cow<'_, str> {
     if !name.contains(char::is_control) {
@@ -24,9 +26,10 @@ pub fn unit_name(unit: &str, user: Option<u32>) -> String {
 }
 
 /// A process, its number, its systemd unit and the user whose manager runs that.
-pub fn process_name(comm: &str, pid: u32, unit: Option<&str>, user: Option<u32>) -> String {
-    let unit = unit.map_or_else(|| "no unit".to_owned(), |unit| unit_name(unit, user));
-    format!("{} (pid {pid}, {unit})", visible(comm))
+pub fn process_name(who: &Who) -> String {
+    let unit = (who.unit.as_ref()).map(|unit| unit_name(unit, who.unit_user));
+    let unit = unit.unwrap_or_else(|| "no unit".to_owned());
+    format!("{} (pid {}, {unit})", visible(&who.comm), who.pid)
 }
 
 #[cfg(test)]

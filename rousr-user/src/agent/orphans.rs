@@ -5,7 +5,10 @@ use std::{collections::HashSet, fmt};
 use serde::{Deserialize, Serialize};
 
 use super::{blocker::Blocker, names::process_name, remedy::Remedy};
-use crate::track::survey::{Queue, Survey};
+use crate::track::{
+    process::Who,
+    survey::{Queue, Survey},
+};
 
 /// How many inodes without a name are in use.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -25,14 +28,8 @@ pub struct Orphans {
 #[serde(rename_all = "camelCase")]
 pub struct InFlight {
     /// The process that can receive them.
-    pub pid: u32,
-    /// Its command's name.
-    pub comm: String,
-    /// Its systemd unit.
-    pub unit: Option<String>,
-    /// The user whose manager runs the unit; absent for the system's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unit_user: Option<u32>,
+    #[serde(flatten)]
+    pub who: Who,
     /// Its descriptor of the socket.
     pub descriptor: u32,
     /// How many descriptors, of whatever files.
@@ -70,12 +67,8 @@ impl From<&Queue> for InFlight {
             descriptor,
             files,
         } = queue;
-        let unit = process.unit.as_ref();
         Self {
-            pid: process.pid,
-            comm: process.comm.clone(),
-            unit: unit.map(|unit| unit.name.clone()),
-            unit_user: unit.and_then(|unit| unit.user),
+            who: process.into(),
             descriptor: *descriptor,
             files: *files,
             remedy: Remedy::of(process, &[]),
@@ -108,12 +101,7 @@ impl fmt::Display for Orphans {
              elsewhere; or a removed directory around such a one)"
         )?;
         for socket in &self.in_flight {
-            let process = process_name(
-                &socket.comm,
-                socket.pid,
-                socket.unit.as_deref(),
-                socket.unit_user,
-            );
+            let process = process_name(&socket.who);
             let InFlight {
                 descriptor, files, ..
             } = socket;

@@ -19,7 +19,7 @@ use crate::{
     track::{
         Health,
         kernel_side::KernelUse,
-        process::{Holder, Process},
+        process::{Holder, Process, Who},
         survey::Survey,
     },
     transaction::{Error, HostKeeper, Opening},
@@ -103,14 +103,8 @@ pub struct Elsewhere {
     /// Where it is mounted, as a process there sees it.
     pub mount_point: String,
     /// That process.
-    pub pid: u32,
-    /// Its command's name.
-    pub comm: String,
-    /// Its systemd unit.
-    pub unit: Option<String>,
-    /// The user whose manager runs the unit; absent for the system's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unit_user: Option<u32>,
+    #[serde(flatten)]
+    pub who: Who,
     /// What ends it; absent where the process has ended.
     pub remedy: Option<Remedy>,
 }
@@ -309,16 +303,15 @@ impl Elsewhere {
     fn look_at(foreign: &Foreign) -> Self {
         let process = Process::read(foreign.pid).ok();
         let remedy = process.as_ref().map(|process| Remedy::of(process, &[]));
-        let (comm, unit) = match process {
-            Some(process) => (process.comm, process.unit),
-            None => (String::new(), None),
+        let ended = || Who {
+            pid: foreign.pid,
+            comm: String::new(),
+            unit: None,
+            unit_user: None,
         };
         Self {
             mount_point: foreign.mount.mount_point.to_string_lossy().into_owned(),
-            pid: foreign.pid,
-            comm,
-            unit_user: unit.as_ref().and_then(|unit| unit.user),
-            unit: unit.map(|unit| unit.name),
+            who: process.as_ref().map_or_else(ended, Who::from),
             remedy,
         }
     }

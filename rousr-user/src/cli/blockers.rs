@@ -96,7 +96,10 @@ mod tests {
     use super::*;
     use crate::{
         agent::{blocker::BlockerKind, remedy::Remedy},
-        track::{kernel_side::KernelUser, process::Holder},
+        track::{
+            kernel_side::KernelUser,
+            process::{Holder, Who},
+        },
         transaction::{Opener, Opening},
     };
 
@@ -129,10 +132,12 @@ mod tests {
             inode: 7,
             path: Some("/usr/lib/x (deleted)".to_owned()),
             holders: vec![Holder {
-                pid: 8,
-                comm: "sshd".to_owned(),
-                unit: Some("ssh.service".to_owned()),
-                unit_user: None,
+                who: Who {
+                    pid: 8,
+                    comm: "sshd".to_owned(),
+                    unit: Some("ssh.service".to_owned()),
+                    unit_user: None,
+                },
                 uses: vec!["mapping".to_owned()],
             }],
             kernel: vec![KernelUser::Swap("/usr/swap".into())],

@@ -239,13 +239,10 @@ pub(super) fn write_elsewhere(text: &mut String, status: &Status) -> std::fmt::R
     for mount in &status.elsewhere {
         let Elsewhere {
             mount_point,
-            pid,
-            comm,
-            unit,
-            unit_user,
+            who,
             remedy,
         } = mount;
-        let process = process_name(comm, *pid, unit.as_deref(), *unit_user);
+        let process = process_name(who);
         writeln!(text, "  {} of {process}", visible(mount_point))?;
         if let Some(remedy) = remedy {
             writeln!(text, "      next: {}", visible(&remedy.to_string()))?;
@@ -256,14 +253,8 @@ pub(super) fn write_elsewhere(text: &mut String, status: &Status) -> std::fmt::R
 
 fn write_holders(text: &mut String, holders: &[Holder]) -> std::fmt::Result {
     for holder in holders {
-        let Holder {
-            pid,
-            comm,
-            unit,
-            unit_user,
-            uses,
-        } = holder;
-        let process = process_name(comm, *pid, unit.as_deref(), *unit_user);
+        let Holder { who, uses } = holder;
+        let process = process_name(who);
         writeln!(text, "      {process}: {}", uses.join(", "))?;
     }
     Ok(())

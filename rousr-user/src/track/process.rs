@@ -42,10 +42,10 @@ pub struct Unit {
     pub user: Option<u32>,
 }
 
-/// A process that keeps something in use, and how.
+/// A process as it is shown.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Holder {
+pub struct Who {
     /// The process's number.
     pub pid: u32,
     /// The command's name.
@@ -55,6 +55,15 @@ pub struct Holder {
     /// The user whose manager runs the unit; absent for the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit_user: Option<u32>,
+}
+
+/// A process that keeps something in use, and how.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Holder {
+    /// The process.
+    #[serde(flatten)]
+    pub who: Who,
     /// Such as `fd 3` or `mapping`.
     pub uses: Vec<String>,
 }
@@ -138,13 +147,21 @@ impl Holder {
                 uses.push(shown);
             }
         }
+        Self {
+            who: process.into(),
+            uses,
+        }
+    }
+}
+
+impl From<&Process> for Who {
+    fn from(process: &Process) -> Self {
         let unit = process.unit.as_ref();
         Self {
             pid: process.pid,
             comm: process.comm.clone(),
             unit: unit.map(|unit| unit.name.clone()),
             unit_user: unit.and_then(|unit| unit.user),
-            uses,
         }
     }
 }
@@ -370,7 +387,7 @@ mod tests {
         let usages = [How::Mapping, How::Descriptor(3), How::Mapping].map(usage);
         let holder = Holder::new(&process, &usages);
         assert_eq!(
-            (holder.pid, &holder.uses[..]),
+            (holder.who.pid, &holder.uses[..]),
             (process.pid, &["mapping", "fd 3"].map(String::from)[..])
         );
     }
@@ -378,10 +395,12 @@ mod tests {
     #[test]
     fn json_says_only_what_is_known() {
         let mut holder = Holder {
-            pid: 7,
-            comm: "x".to_owned(),
-            unit: Some("x.service".to_owned()),
-            unit_user: Some(1000),
+            who: Who {
+                pid: 7,
+                comm: "x".to_owned(),
+                unit: Some("x.service".to_owned()),
+                unit_user: Some(1000),
+            },
             uses: vec!["fd 3".to_owned()],
         };
         let json = serde_json::to_string(&holder).unwrap();
@@ -389,8 +408,8 @@ mod tests {
             json,
             r#"{"pid":7,"comm":"x","unit":"x.service","unitUser":1000,"uses":["fd 3"]}"#
         );
-        holder.unit = None;
-        holder.unit_user = None;
+        holder.who.unit = None;
+        holder.who.unit_user = None;
         let json = serde_json::to_string(&holder).unwrap();
         assert_eq!(json, r#"{"pid":7,"comm":"x","unit":null,"uses":["fd 3"]}"#);
     }
