@@ -16,6 +16,7 @@ pub mod powercut;
 pub mod sealing;
 mod swap;
 mod sys;
+mod task;
 pub mod torture;
 pub mod truth;
 pub mod verify;

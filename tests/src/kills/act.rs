@@ -5,11 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use rousr_figures::kills::{Act, Kill, Role};
 
 use super::armed::{self, HOOK, Steps, VARIABLE};
-use crate::{Finished, holds, is_sealed, look, shell};
+use crate::{Finished, holds, is_sealed, look, shell, task::must};
 
 /// How long /usr may take to be sealed, and holds to go: an agent that was killed twice has to start, twelve
 /// seconds of an emulated processor that is shared.
@@ -169,14 +169,6 @@ fn apt(act: Act, armed: bool) -> Finished {
 
 fn agent_runs() -> bool {
     shell("systemctl is-active --quiet rousr").status == 0
-}
-
-fn must(line: &str) -> Result<()> {
-    let finished = shell(line);
-    if finished.status != 0 {
-        bail!("{line}: exit {}\n{}", finished.status, finished.output);
-    }
-    Ok(())
 }
 
 fn within(holds: impl Fn() -> bool) -> bool {

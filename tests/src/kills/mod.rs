@@ -9,32 +9,27 @@ mod armed;
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use fastrand::Rng;
 use rousr_figures::kills::{Act, Kill, Line, Options, Role};
 
-use crate::look;
+use crate::{
+    look,
+    task::{self, say},
+};
 use act::Stage;
 use armed::Steps;
 
 /// Runs the kills that the only argument, options as JSON, asks for.
 pub fn main(arguments: &[String]) -> ExitCode {
-    match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    task::main(arguments, |options: Options| run(&options))
 }
 
-fn run(arguments: &[String]) -> Result<()> {
-    ensure!(arguments.len() == 1, "one argument: the options as JSON");
-    let options: Options = serde_json::from_str(&arguments[0]).context("the options")?;
+fn run(options: &Options) -> Result<()> {
     armed::prepare()?;
     let mut known = Steps::default();
     for number in options.first..options.first + options.kills {
-        let kill = kill(number, &options, &mut known)?;
+        let kill = kill(number, options, &mut known)?;
         say(&Line::Kill(kill.into()))?;
     }
     let faults = look::everything();
@@ -75,9 +70,4 @@ fn kill(number: u64, options: &Options, known: &mut Steps) -> Result<Kill> {
 
 fn pick<'a, T>(random: &mut Rng, all: &'a [T]) -> &'a T {
     &all[random.usize(..all.len())]
-}
-
-fn say(line: &Line) -> Result<()> {
-    println!("{}", serde_json::to_string(line)?);
-    Ok(())
 }

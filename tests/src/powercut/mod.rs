@@ -5,23 +5,18 @@ mod record;
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
 use rousr_figures::powercut::{Line, Task};
+
+use crate::task::{self, say};
 
 /// Does what the only argument, a task as JSON, asks for.
 pub fn main(arguments: &[String]) -> ExitCode {
-    match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    task::main(arguments, run)
 }
 
-fn run(arguments: &[String]) -> Result<()> {
-    ensure!(arguments.len() == 1, "one argument: the task as JSON");
-    match serde_json::from_str(&arguments[0]).context("the task")? {
+fn run(task: Task) -> Result<()> {
+    match task {
         Task::Record { with_rousr } => record::run(with_rousr),
         Task::Judge { with_rousr } => say(&Line::Findings(judge::run(with_rousr)?)),
     }
@@ -32,20 +27,4 @@ fn upgrade() -> String {
     "apt-get -y -q install libssl3t64 openssl openssl-provider-legacy \
      /run/share/rousr-demo_2.0_*.deb"
         .into()
-}
-
-fn must(line: &str) -> Result<String> {
-    let finished = crate::shell(line);
-    ensure!(
-        finished.status == 0,
-        "{line}: exit {}\n{}",
-        finished.status,
-        finished.output
-    );
-    Ok(finished.output)
-}
-
-fn say(line: &Line) -> Result<()> {
-    println!("{}", serde_json::to_string(line)?);
-    Ok(())
 }

@@ -8,8 +8,11 @@ use std::{
 use anyhow::{Result, ensure};
 use rousr_figures::powercut::{Line, Mark};
 
-use super::{must, say, upgrade};
-use crate::{holds, is_sealed};
+use super::upgrade;
+use crate::{
+    holds, is_sealed,
+    task::{must, say},
+};
 
 /// The journal of a filesystem is written every 5 s by default (`JBD2_DEFAULT_MAX_COMMIT_AGE`), and files
 /// that are not waited for within 30 s (vm.dirty_expire_centisecs), by a thread that looks every 5 s.
