@@ -57,6 +57,15 @@ struct Tally {
 }
 
 impl Tally {
+    /// Each of these counts as one test.
+    fn of<T>(tests: &[T], is_failed: impl Fn(&T) -> bool) -> Self {
+        let failed = tests.iter().filter(|test| is_failed(test)).count() as u64;
+        Self {
+            passed: tests.len() as u64 - failed,
+            failed,
+        }
+    }
+
     fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
@@ -82,9 +91,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         setup::ensure(Need::LAB)?;
         tally.add(guests(&boots(arguments))?);
         if !is_part {
-            tally.add(torture()?);
-            tally.add(kills()?);
-            tally.add(cuts()?);
+            tally.add(Tally::of(&torture::short()?, |run| run.is_failed()));
+            tally.add(Tally::of(&kills::short()?, |kill| kill.is_failed()));
+            tally.add(Tally::of(&powercut::short()?, |cut| cut.is_failed()));
         }
     }
     println!("{} passed, {} failed", tally.passed, tally.failed);
@@ -93,36 +102,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
-}
-
-/// Each run counts as one test.
-fn torture() -> Result<Tally> {
-    let mut tally = Tally::default();
-    for run in torture::short()? {
-        tally.passed += u64::from(!run.is_failed());
-        tally.failed += u64::from(run.is_failed());
-    }
-    Ok(tally)
-}
-
-/// Each kill counts as one test.
-fn kills() -> Result<Tally> {
-    let mut tally = Tally::default();
-    for kill in kills::short()? {
-        tally.passed += u64::from(!kill.is_failed());
-        tally.failed += u64::from(kill.is_failed());
-    }
-    Ok(tally)
-}
-
-/// So does each power cut.
-fn cuts() -> Result<Tally> {
-    let mut tally = Tally::default();
-    for cut in powercut::short()? {
-        tally.passed += u64::from(!cut.is_failed());
-        tally.failed += u64::from(cut.is_failed());
-    }
-    Ok(tally)
 }
 
 /// The full set on one kernel; on the others, and where the kernel preempts, what depends on them; and on
