@@ -54,8 +54,8 @@ fn is_interrupted() -> bool {
         || !shell("dpkg --audit").output.trim().is_empty()
 }
 
-/// What an administrator does whom dpkg or apt tells so: `dpkg --configure -a`, `apt-get -f install`, and
-/// the same upgrade once more.
+/// What an administrator does whom dpkg or apt tells so: `dpkg --configure -a`, `apt-get -f install`, the
+/// same upgrade once more, and anew what dpkg says "must be reinstalled" as it was half unpacked.
 fn go_on(with_rousr: bool, findings: &mut Findings) {
     let configure = match with_rousr {
         true => "rousr exec dpkg --configure -a",
@@ -64,11 +64,22 @@ fn go_on(with_rousr: bool, findings: &mut Findings) {
     // That may fail where a package has to be unpacked again, which is next.
     let configured = shell(configure);
     let fixed = shell("apt-get -y -q -f install");
-    let upgraded = shell(&upgrade());
+    // To apt, a package that is half unpacked has its new version already.
+    let upgraded = shell(&match needs_reinstallation() {
+        true => upgrade("--reinstall"),
+        false => upgrade(""),
+    });
     if upgraded.status != 0 {
         findings.faults.push(format!(
             "dpkg does not go on: {}\n{}\n{}",
             configured.output, fixed.output, upgraded.output
         ));
     }
+}
+
+/// Whether dpkg was cut short between the first file of a package and the last.
+fn needs_reinstallation() -> bool {
+    shell("dpkg-query -W -f '${db:Status-Eflag}\\n'")
+        .output
+        .contains("reinstreq")
 }

@@ -22,9 +22,10 @@ fn run(task: Task) -> Result<()> {
     }
 }
 
-/// The upgrade that is cut short.
-fn upgrade() -> String {
-    "apt-get -y -q install libssl3t64 openssl openssl-provider-legacy \
-     /run/share/rousr-demo_2.0_*.deb"
-        .into()
+/// The upgrade that is cut short, with a further option of apt's.
+fn upgrade(option: &str) -> String {
+    format!(
+        "apt-get -y -q {option} install libssl3t64 openssl openssl-provider-legacy \
+         /run/share/rousr-demo_2.0_*.deb"
+    )
 }

@@ -42,7 +42,7 @@ pub(super) fn run(with_rousr: bool) -> Result<()> {
     thread::sleep(Duration::from_secs(3));
     must("sync")?;
     say(&Line::Mark(Mark::Began))?;
-    must(&upgrade())?;
+    must(&upgrade(""))?;
     if with_rousr {
         ensure!(!holds().is_empty(), "nothing is held after the upgrade");
     }
