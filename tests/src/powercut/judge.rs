@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use anyhow::Result;
 use rousr_figures::powercut::Findings;
 
-use super::upgrade;
+use super::{release_all, upgrade};
 use crate::{is_sealed, look, shell, usr_flags};
 
 /// For what the agent does at its start.
@@ -20,7 +20,16 @@ pub(super) fn run(with_rousr: bool) -> Result<Findings> {
     if findings.interrupted {
         go_on(with_rousr, &mut findings);
         if with_rousr {
-            seal_and_holds(&mut findings, "after dpkg went on");
+            // What ran at the boot uses what is replaced only now.
+            if let Err(error) = release_all() {
+                findings
+                    .faults
+                    .push(format!("after dpkg went on: {error:#}"));
+            }
+            seal_and_holds(
+                &mut findings,
+                "once no service uses what dpkg went on to replace",
+            );
         }
     }
     let lost = look::lost("");

@@ -3,12 +3,19 @@
 mod judge;
 mod record;
 
-use std::process::ExitCode;
+use std::{
+    process::ExitCode,
+    thread,
+    time::{Duration, Instant},
+};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use rousr_figures::powercut::{Line, Task};
 
-use crate::task::{self, say};
+use crate::{
+    holds, is_sealed,
+    task::{self, must, say},
+};
 
 /// Does what the only argument, a task as JSON, asks for.
 pub fn main(arguments: &[String]) -> ExitCode {
@@ -28,4 +35,20 @@ fn upgrade(option: &str) -> String {
         "apt-get -y -q {option} install libssl3t64 openssl openssl-provider-legacy \
          /run/share/rousr-demo_2.0_*.deb"
     )
+}
+
+/// Restarts whoever still uses what was replaced.
+fn release_all() -> Result<()> {
+    let end = Instant::now() + Duration::from_secs(60);
+    must("systemctl daemon-reexec")?;
+    while !(holds().is_empty() && is_sealed()) {
+        ensure!(
+            Instant::now() < end,
+            "holds are left: {}",
+            crate::shell("rousr status").output
+        );
+        crate::shell("rousr restart --yes");
+        thread::sleep(Duration::from_millis(500));
+    }
+    Ok(())
 }

@@ -1,16 +1,13 @@
 //! What is written before the cut: an upgrade while its files are in use, and the holders' ends.
 
-use std::{
-    fs, thread,
-    time::{Duration, Instant},
-};
+use std::{fs, thread, time::Duration};
 
 use anyhow::{Result, ensure};
 use rousr_figures::powercut::{Line, Mark};
 
-use super::upgrade;
+use super::{release_all, upgrade};
 use crate::{
-    holds, is_sealed,
+    holds,
     task::{must, say},
 };
 
@@ -52,25 +49,10 @@ pub(super) fn run(with_rousr: bool) -> Result<()> {
         must(&format!("systemctl stop {unit}"))?;
         thread::sleep(Duration::from_millis(500));
     }
-    must("systemctl daemon-reexec")?;
-    if with_rousr {
-        release_all()?;
+    match with_rousr {
+        true => release_all()?,
+        false => drop(must("systemctl daemon-reexec")?),
     }
     thread::sleep(WRITTEN);
     say(&Line::Mark(Mark::Reaped))
-}
-
-/// Restarts whoever still uses what was replaced.
-fn release_all() -> Result<()> {
-    let end = Instant::now() + Duration::from_secs(60);
-    while !(holds().is_empty() && is_sealed()) {
-        ensure!(
-            Instant::now() < end,
-            "holds are left: {}",
-            crate::shell("rousr status").output
-        );
-        crate::shell("rousr restart --yes");
-        thread::sleep(Duration::from_millis(500));
-    }
-    Ok(())
 }
