@@ -22,10 +22,9 @@ use super::{
 };
 use crate::{
     config::Config,
-    dpkg::write_order::WriteOrder,
     seal::{Level, Volume},
     track::Tracker,
-    transaction::{Error, HostKeeper, Openings, Outcome},
+    transaction::{Error, HostKeeper, Openings, Outcome, WriteOrder},
 };
 
 pub(super) struct EventLoop<T> {

@@ -1,7 +1,7 @@
 //! apt's hook protocol and dpkg's database.
 //!
 //! [`hook`], [`database`] and [`candidates`] are pure: bytes in, values out. [`admin_dir`] and
-//! [`environment`] do the reading; [`write_order`] is about disks.
+//! [`environment`] do the reading.
 
 pub mod admin_dir;
 pub mod archive;
@@ -10,4 +10,3 @@ pub mod database;
 pub mod environment;
 pub mod frontend;
 pub mod hook;
-pub mod write_order;

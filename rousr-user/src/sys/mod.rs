@@ -16,6 +16,7 @@ pub mod loop_device;
 pub mod mount;
 pub mod mountinfo;
 pub mod namespace;
+pub mod open_permission;
 pub mod process;
 pub mod readiness;
 pub mod record_lock;

@@ -20,6 +20,7 @@ mod preserve;
 mod reap;
 mod reconcile;
 mod window;
+mod write_order;
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use frontends::{Awaited, Frontend, Frontends, World};
 pub use keeper::{Error, HostKeeper, Keeper, Places};
 pub use openings::{Opener, Opening, Openings, OpeningsError};
 pub use reap::{Reaped, Reaping};
+pub use write_order::WriteOrder;
 
 /// What a step led to.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

@@ -1,9 +1,9 @@
 //! `cargo xtask powercut`: a machine that loses its power at a random moment of an upgrade or of the reaps
 //! after it, with what its disks had not flushed.
 
+mod guests;
 mod log;
 mod replay;
-mod stage;
 mod view;
 
 use std::path::Path;
@@ -17,8 +17,8 @@ use serde::Serialize;
 use crate::lab::kernel::Kernel;
 use crate::setup::{self, Need};
 use crate::{lab, say};
+use guests::Guests;
 use replay::{Cut, Moment, Recording};
-use stage::Stage;
 
 /// Cut the power at a random moment of an upgrade or of reaps, and look at the next boot
 ///
@@ -42,8 +42,8 @@ pub(crate) struct Arguments {
     first: u64,
 
     /// What is cut short; one after the other where not given
-    #[arg(long = "stage", value_enum)]
-    part: Option<Part>,
+    #[arg(long, value_enum)]
+    stage: Option<Stage>,
 
     /// Cut after so many requests of the recording; at random where not given
     #[arg(long, value_name = "N")]
@@ -62,10 +62,10 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// A part of the recording.
+/// What is cut short.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Part {
+pub(crate) enum Stage {
     /// The upgrade
     Upgrade,
     /// The ends of the holders, one by one
@@ -77,7 +77,7 @@ pub(crate) enum Part {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Outcome {
     number: u64,
-    part: Part,
+    stage: Stage,
     moment: Moment,
     /// Requests that were not flushed.
     unflushed: usize,
@@ -135,7 +135,7 @@ pub(crate) fn short() -> Result<Vec<Outcome>> {
         cuts: 3,
         seed: 1,
         first: 1,
-        part: None,
+        stage: None,
         moment: None,
         without_rousr: false,
         again: false,
@@ -155,9 +155,9 @@ impl Arguments {
         };
         let folder = lab::workspace().join("target/powercut");
         let folder = folder.join(format!("{name}-{}", self.kernel.name()));
-        let stage = Stage::build(self.kernel, !self.without_rousr, &folder)?;
-        let marks = self.marks(&stage, &folder)?;
-        let recording = Recording::open(&stage.before)?;
+        let guests = Guests::build(self.kernel, !self.without_rousr, &folder)?;
+        let marks = self.marks(&guests, &folder)?;
+        let recording = Recording::open(&guests.before)?;
         let (requests, flushes) = recording.count();
         say::line(format!(
             "powercut: {requests} requests recorded, {flushes} flushes"
@@ -170,20 +170,20 @@ impl Arguments {
         let (began, upgraded) = (moment(Mark::Began)?, moment(Mark::Upgraded)?);
         let reaped = moment(Mark::Reaped)?;
         for number in self.first..self.first + self.cuts {
-            let part = self.part.unwrap_or(match number % 2 {
-                1 => Part::Upgrade,
-                _ => Part::Reap,
+            let stage = self.stage.unwrap_or(match number % 2 {
+                1 => Stage::Upgrade,
+                _ => Stage::Reap,
             });
-            let within = match part {
-                Part::Upgrade => began..=upgraded,
-                Part::Reap => upgraded..=reaped,
+            let within = match stage {
+                Stage::Upgrade => began..=upgraded,
+                Stage::Reap => upgraded..=reaped,
             };
             let mut random = fastrand::Rng::with_seed(self.seed.wrapping_mul(1 << 20) + number);
             let drawn = random.usize(within);
             let moment = self.moment.unwrap_or(drawn);
-            let cut = recording.cut(&stage.before, &stage.after, moment, || random.bool())?;
+            let cut = recording.cut(&guests.before, &guests.after, moment, || random.bool())?;
             let outcome = self
-                .look(&stage, number, part, moment, cut)
+                .look(&guests, number, stage, moment, cut)
                 .with_context(|| format!("on with: {}", self.rest(number)))?;
             each(&outcome);
             if outcome.is_failed() {
@@ -198,32 +198,32 @@ impl Arguments {
     }
 
     /// Records, or remembers what was recorded.
-    fn marks(&self, stage: &Stage, folder: &Path) -> Result<stage::Marks> {
+    fn marks(&self, guests: &Guests, folder: &Path) -> Result<guests::Marks> {
         let file = folder.join("marks");
         if self.again {
             let text = std::fs::read(&file).context("nothing is recorded: leave out --again")?;
             return Ok(serde_json::from_slice(&text)?);
         }
-        let marks = stage.record(!self.without_rousr)?;
+        let marks = guests.record(!self.without_rousr)?;
         std::fs::write(file, serde_json::to_vec(&marks)?)?;
         Ok(marks)
     }
 
     fn look(
         &self,
-        stage: &Stage,
+        guests: &Guests,
         number: u64,
-        part: Part,
+        stage: Stage,
         moment: Moment,
         cut: Cut,
     ) -> Result<Outcome> {
-        let mut findings = stage.judge(!self.without_rousr)?;
-        let damages = stage::check(&stage.after)?;
+        let mut findings = guests.judge(!self.without_rousr)?;
+        let damages = guests::check(&guests.after)?;
         let damaged = damages.len() as u64;
         findings.faults.extend(damages);
         Ok(Outcome {
             number,
-            part,
+            stage,
             moment,
             unflushed: cut.unflushed,
             requests_lost: cut.lost,
@@ -252,8 +252,8 @@ impl Arguments {
         if self.without_rousr {
             command += " --without-rousr";
         }
-        if let Some(part) = self.part {
-            command += &format!(" --stage {}", view::name(part));
+        if let Some(stage) = self.stage {
+            command += &format!(" --stage {}", view::name(stage));
         }
         command
     }

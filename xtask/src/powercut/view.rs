@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Outcome, Part};
+use super::{Outcome, Stage};
 
 /// One cut.
 pub(super) fn line(outcome: &Outcome) -> String {
@@ -17,7 +17,7 @@ pub(super) fn line(outcome: &Outcome) -> String {
     let mut text = format!(
         "{:>4} {word} {}: after {} requests, {} of {} unflushed ones lost{interrupted}\n",
         outcome.number,
-        name(outcome.part),
+        name(outcome.stage),
         outcome.moment,
         outcome.requests_lost,
         outcome.unflushed,
@@ -36,7 +36,7 @@ pub(super) fn line(outcome: &Outcome) -> String {
 
 /// All of them.
 pub(super) fn sum(outcomes: &[Outcome]) -> String {
-    let mut table: BTreeMap<Part, [u64; 7]> = BTreeMap::new();
+    let mut table: BTreeMap<Stage, [u64; 7]> = BTreeMap::new();
     let mut all = [0; 7];
     for outcome in outcomes {
         let findings = &outcome.findings;
@@ -49,7 +49,7 @@ pub(super) fn sum(outcomes: &[Outcome]) -> String {
             findings.leaked,
             findings.lost,
         ];
-        let row = table.entry(outcome.part).or_default();
+        let row = table.entry(outcome.stage).or_default();
         for ((sum, all), figure) in row.iter_mut().zip(&mut all).zip(figures) {
             *sum += figure;
             *all += figure;
@@ -59,8 +59,8 @@ pub(super) fn sum(outcomes: &[Outcome]) -> String {
         "\n| cut in | cuts | dpkg interrupted | requests lost | fsck faults | unsealed | leaked | files lost |\n\
          |---|---|---|---|---|---|---|---|\n",
     );
-    for (part, row) in &table {
-        text += &format!("| {} | {} |\n", name(*part), cells(row));
+    for (stage, row) in &table {
+        text += &format!("| {} | {} |\n", name(*stage), cells(row));
     }
     text += &format!("| all | {} |\n", cells(&all));
     let failed = outcomes
@@ -76,10 +76,10 @@ fn cells(row: &[u64; 7]) -> String {
 }
 
 /// As the command line has it.
-pub(super) fn name(part: Part) -> &'static str {
-    match part {
-        Part::Upgrade => "upgrade",
-        Part::Reap => "reap",
+pub(super) fn name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Upgrade => "upgrade",
+        Stage::Reap => "reap",
     }
 }
 
@@ -93,7 +93,7 @@ mod tests {
     fn shows_each_and_adds_all_up() {
         let outcome = Outcome {
             number: 3,
-            part: Part::Upgrade,
+            stage: Stage::Upgrade,
             moment: 1167,
             unflushed: 27,
             requests_lost: 10,

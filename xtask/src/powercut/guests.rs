@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(900);
 const TRIES: u32 = 6;
 
 /// What the guests are given.
-pub(super) struct Stage {
+pub(super) struct Guests {
     kernel: Kernel,
     share: PathBuf,
     installed: Vec<Installed>,
@@ -35,29 +35,29 @@ pub(super) struct Stage {
 /// A mark, and how long the log was then.
 pub(super) type Marks = Vec<(Mark, u64)>;
 
-impl Stage {
+impl Guests {
     pub(super) fn build(kernel: Kernel, with_rousr: bool, folder: &Path) -> Result<Self> {
         let installed = match with_rousr {
             true => install::build(false)?,
             false => Vec::new(),
         };
         let share = folder.join("share");
-        let stage = Self {
+        let guests = Self {
             kernel,
             installed,
             before: folder.join("before"),
             after: folder.join("after"),
             share,
         };
-        for folder in [&stage.share, &stage.before, &stage.after] {
+        for folder in [&guests.share, &guests.before, &guests.after] {
             fs::create_dir_all(folder)
                 .with_context(|| format!("cannot make {}", folder.display()))?;
         }
         for version in ["1.0", "2.0"] {
-            demo_package::build(version, &stage.share)?;
+            demo_package::build(version, &guests.share)?;
         }
-        cargo::plain_guest_program("powercut", &stage.share)?;
-        Ok(stage)
+        cargo::plain_guest_program("powercut", &guests.share)?;
+        Ok(guests)
     }
 
     /// Records the upgrade and the holders' ends.

@@ -6,30 +6,20 @@
 //!
 //! Once a package's files have their names, and before the database says so, dpkg opens the package's new
 //! list of files, `info/PACKAGE.list-new` (`process_archive` in its src/main/unpack.c). That open has to
-//! wait until /usr is on the disk: fanotify asks for a permission, which is given afterwards. A process that
-//! dies gives all that it was asked for (`fanotify_release` in fs/notify/fanotify/fanotify_user.c).
+//! wait until /usr is on the disk: the permission that fanotify asks for is given afterwards.
 
 use std::{
     fs::{self, File},
     io,
-    os::{
-        fd::{AsFd as _, AsRawFd, BorrowedFd, RawFd},
-        unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
-    },
-    path::{Path, PathBuf},
+    os::unix::fs::MetadataExt as _,
+    path::Path,
     thread,
 };
 
-use nix::{
-    errno::Errno,
-    sys::fanotify::{
-        EventFFlags, Fanotify, FanotifyResponse, InitFlags, MarkFlags, MaskFlags, Response,
-    },
-};
-use rustix::fs::{CWD, syncfs};
+use rustix::fs::syncfs;
 use tokio::{io::unix::AsyncFd, sync::oneshot};
 
-use crate::sys::readiness::readable;
+use crate::sys::{open_permission::OpenPermissions, readiness::readable};
 
 /// How the name of a list ends that dpkg is about to write (its NEWDBEXT is `-new`).
 const NEW_LIST: &[u8] = b".list-new";
@@ -51,14 +41,14 @@ impl WriteOrder {
         if fs::metadata(admin_dir)?.dev() == fs::metadata(volume)?.dev() {
             return Ok(None);
         }
-        let group = Group::of(&admin_dir.join("info"))?;
+        let permissions = OpenPermissions::of(&admin_dir.join("info"))?;
         let (stop, stopped) = oneshot::channel();
         let volume = volume.to_owned();
         // A thread of its own: the agent opens such files itself, and must not wait for itself.
         thread::Builder::new()
             .name("write-order".into())
             .spawn(move || {
-                if let Err(error) = run(group, &volume, stopped) {
+                if let Err(error) = run(permissions, &volume, stopped) {
                     tracing::warn!(
                         "dpkg's database may reach the disk before {}: {error}",
                         volume.display()
@@ -69,78 +59,45 @@ impl WriteOrder {
     }
 }
 
-fn run(group: Group, volume: &Path, mut stopped: oneshot::Receiver<()>) -> io::Result<()> {
+fn run(
+    permissions: OpenPermissions,
+    volume: &Path,
+    mut stopped: oneshot::Receiver<()>,
+) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()?;
     runtime.block_on(async {
-        let group = readable(group)?;
+        let permissions = readable(permissions)?;
         loop {
             tokio::select! {
                 // Its other end is gone.
                 _ = &mut stopped => return Ok(()),
-                asked = answer(&group, volume) => asked?,
+                asked = answer(&permissions, volume) => asked?,
             }
         }
     })
 }
 
 /// Gives the permissions that were asked for.
-async fn answer(group: &AsyncFd<Group>, volume: &Path) -> io::Result<()> {
-    let mut ready = group.readable().await?;
-    let Group(fanotify) = group.get_ref();
-    let events = match fanotify.read_events() {
-        Err(Errno::EAGAIN) => {
-            ready.clear_ready();
-            return Ok(());
-        }
-        other => other?,
+async fn answer(permissions: &AsyncFd<OpenPermissions>, volume: &Path) -> io::Result<()> {
+    let mut ready = permissions.readable().await?;
+    let permissions = permissions.get_ref();
+    let Some(all) = permissions.asked()? else {
+        ready.clear_ready();
+        return Ok(());
     };
-    for event in events {
-        let Some(file) = event.fd() else { continue };
-        if is_new_list(file)
+    for asked in all {
+        if asked.ends_with(NEW_LIST)
             && let Err(error) = sync(volume)
         {
             tracing::warn!("{} cannot be written to disk: {error}", volume.display());
         }
-        fanotify.write_response(FanotifyResponse::new(file, Response::FAN_ALLOW))?;
+        permissions.allow(&asked)?;
     }
     Ok(())
 }
 
-fn is_new_list(file: BorrowedFd<'_>) -> bool {
-    let link = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-    fs::read_link(link).is_ok_and(|path| path.as_os_str().as_bytes().ends_with(NEW_LIST))
-}
-
 fn sync(volume: &Path) -> io::Result<()> {
     Ok(syncfs(File::open(volume)?)?)
-}
-
-/// Is asked before a file of a directory is opened.
-#[derive(Debug)]
-struct Group(Fanotify);
-
-impl Group {
-    fn of(directory: &Path) -> io::Result<Self> {
-        let group = Fanotify::init(
-            InitFlags::FAN_CLASS_CONTENT | InitFlags::FAN_CLOEXEC | InitFlags::FAN_NONBLOCK,
-            EventFFlags::O_RDONLY | EventFFlags::O_CLOEXEC,
-        )?;
-        let mask = MaskFlags::FAN_OPEN_PERM | MaskFlags::FAN_EVENT_ON_CHILD;
-        group.mark(MarkFlags::FAN_MARK_ADD, mask, CWD, Some(directory))?;
-        Ok(Self(group))
-    }
-}
-
-impl AsRawFd for Group {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_fd().as_raw_fd()
-    }
-}
-
-impl std::os::fd::AsFd for Group {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
 }
