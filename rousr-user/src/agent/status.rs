@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
-    io,
+    io, iter,
 };
 
 use serde::{Deserialize, Serialize};
@@ -156,17 +156,22 @@ impl From<&Health> for AgentStatus {
 }
 
 impl Status {
+    /// This, and each of the others below it.
+    pub fn volumes(&self) -> impl Iterator<Item = &Self> {
+        iter::once(self).chain(&self.beside)
+    }
+
     /// What ends every use of a hold and all that blocks, each once.
     pub fn remedies(&self) -> BTreeSet<Remedy> {
-        let of_holds = self.holds.iter().flat_map(|hold| &hold.remedies);
-        let of_blockers = self.blockers.iter().flat_map(|blocker| &blocker.remedies);
-        let of_others = self.beside.iter().flat_map(Self::remedies);
-        (of_holds.chain(of_blockers).cloned())
-            .chain(of_others)
+        let of_holds = self.volumes().flat_map(|volume| &volume.holds);
+        let of_blockers = self.volumes().flat_map(|volume| &volume.blockers);
+        (of_holds.flat_map(|hold| &hold.remedies))
+            .chain(of_blockers.flat_map(|blocker| &blocker.remedies))
+            .cloned()
             .collect()
     }
 
-    /// Whether anything keeps the filesystem from the level wanted, shown by a process or not.
+    /// Whether anything keeps the filesystem of this one from the level wanted, shown by a process or not.
     pub fn is_blocked(&self) -> bool {
         let is_to_be_sealed = self.openings.is_empty() && self.level < self.wanted;
         !self.blockers.is_empty() || self.orphans.missing() > 0 || is_to_be_sealed

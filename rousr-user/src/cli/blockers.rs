@@ -21,7 +21,8 @@ use crate::{
 /// Show what keeps the filesystem of /usr from going read-only, and what to do about it
 ///
 /// Removed files and directories that are still in use, and files that are open for writing; each with
-/// who uses it and the least disruptive way to end that.
+/// who uses it and the least disruptive way to end that. The same for other read-only filesystems below
+/// /usr.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exit status: 0 nothing blocks, 1 something does or the command failed, \
@@ -43,25 +44,36 @@ struct Blockers<'s> {
     blockers: &'s [Blocker],
     orphans: &'s Orphans,
     elsewhere: &'s [Elsewhere],
+    beside: Vec<Self>,
     warnings: &'s [String],
+}
+
+impl<'s> From<&'s Status> for Blockers<'s> {
+    fn from(status: &'s Status) -> Self {
+        Self {
+            mount_point: &status.mount_point,
+            level: status.level,
+            wanted: status.wanted,
+            blockers: &status.blockers,
+            orphans: &status.orphans,
+            elsewhere: &status.elsewhere,
+            beside: status.beside.iter().map(Self::from).collect(),
+            warnings: &status.warnings,
+        }
+    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let status = status::ask()?;
-    let blockers = Blockers {
-        mount_point: &status.mount_point,
-        level: status.level,
-        wanted: status.wanted,
-        blockers: &status.blockers,
-        orphans: &status.orphans,
-        elsewhere: &status.elsewhere,
-        warnings: &status.warnings,
-    };
     if !arguments.json {
-        output::warn_of(&status.warnings);
+        for volume in status.volumes() {
+            output::warn_of(&volume.warnings);
+        }
     }
-    output::show(arguments.json, &blockers, || view(&status))?;
-    Ok(output::exit(!status.is_blocked()))
+    output::show(arguments.json, &Blockers::from(&status), || {
+        status.volumes().map(view).collect()
+    })?;
+    Ok(output::exit(!status.volumes().any(Status::is_blocked)))
 }
 
 fn view(status: &Status) -> String {
@@ -159,6 +171,23 @@ mod tests {
       next: systemctl restart ssh.service
 "
         );
+    }
+
+    #[test]
+    fn filesystems_beside_are_told_as_well() {
+        let mut all = status(Level::Sealed, Vec::new());
+        all.beside.push(Status {
+            mount_point: "/usr/share".to_owned(),
+            ..status(Level::MountSealed, Vec::new())
+        });
+        let mount_points = |blockers: &Blockers<'_>| -> Vec<String> {
+            (blockers.beside.iter())
+                .map(|blockers| blockers.mount_point.to_owned())
+                .collect()
+        };
+        assert_eq!(mount_points(&Blockers::from(&all)), ["/usr/share"]);
+        let blocked: Vec<bool> = all.volumes().map(Status::is_blocked).collect();
+        assert_eq!(blocked, [false, true]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ mod root {
     use std::time::Duration;
 
     use rousr_tests::{
-        flags_of, holds_of, inode, metric, package, status, succeed, wait, wait_for_agent,
+        flags_of, holds_of, inode, metric, package, shell, status, succeed, wait, wait_for_agent,
     };
 
     use crate::layouts::story;
@@ -58,6 +58,35 @@ mod root {
             holds_of(SHARE).is_empty() && is_sealed(SHARE)
         });
         succeed("apt-get -y -q purge rousr-kinds");
+    }
+
+    #[test]
+    fn what_blocks_one_of_them_is_told_and_restarted() {
+        wait_for_agent();
+        succeed(
+            "rousr exec mkdir /usr/share/left && \
+             systemd-run -q --unit=left --working-directory=/usr/share/left sleep 1000000 && \
+             rousr exec rmdir /usr/share/left",
+        );
+        assert_eq!(flags_of(SHARE), Some(("ro".into(), "rw".into())));
+        let told = shell("rousr blockers");
+        assert_eq!(told.status, 1, "{}", told.output);
+        for part in [
+            "/usr is sealed",
+            "/usr/share is mount-sealed",
+            "left.service",
+        ] {
+            assert!(told.output.contains(part), "{part}: {}", told.output);
+        }
+        let json: serde_json::Value =
+            serde_json::from_str(&shell("rousr blockers --json").output).expect("JSON");
+        assert_eq!(
+            json["beside"][1]["blockers"][0]["kind"], "orphan-directory",
+            "{json}"
+        );
+        shell("rousr restart --yes");
+        wait(SECONDS, "it is sealed", || is_sealed(SHARE));
+        succeed("rousr blockers; systemctl stop left");
     }
 
     #[test]
