@@ -4,7 +4,7 @@ mod root {
     use std::{fs, time::Duration};
 
     use rousr_tests::{
-        assert_idle, assert_sealed, begin, holds, inode, shell, status, succeed, wait,
+        SOON, assert_idle, assert_sealed, begin, holds, inode, shell, status, succeed, wait,
         wait_for_agent, wait_for_reap,
     };
 
@@ -46,9 +46,7 @@ mod root {
         assert_eq!(agent["watched"], holds().len(), "{agent}");
 
         succeed("systemctl stop rousr-demo-script");
-        wait(Duration::from_secs(1), "its script is not held", || {
-            !holds().contains(&held)
-        });
+        wait(SOON, "its script is not held", || !holds().contains(&held));
         succeed("systemctl stop rousr-demo");
         wait_for_reap();
         assert_eq!(status()["agent"]["attached"], false);

@@ -4,7 +4,7 @@ mod root {
     use std::time::Duration;
 
     use rousr_tests::{
-        Background, assert_sealed, begin, holds, inode, is_sealed, orphans,
+        Background, SOON, assert_sealed, begin, holds, inode, is_sealed, orphans,
         package::{self, FOLDER, Packed},
         shell, succeed, wait, wait_for_reap,
     };
@@ -64,11 +64,9 @@ mod root {
         }
 
         succeed("systemctl stop rousr-demo");
-        wait(
-            Duration::from_secs(1),
-            "the daemon's files are reaped",
-            || holds().len() == 1 && is_sealed(),
-        );
+        wait(SOON, "the daemon's files are reaped", || {
+            holds().len() == 1 && is_sealed()
+        });
         assert_eq!(holds().first(), Some(&held[2]), "the script is still open");
         assert_sealed();
 

@@ -93,7 +93,7 @@ mod root {
             drop(user);
             thread::sleep(Duration::from_millis(200));
         }
-        wait(Duration::from_secs(1), "/usr is sealed", is_sealed);
+        wait(SOON, "/usr is sealed", is_sealed);
         assert_eq!(sealed_after(), "\"release\"");
         assert_eq!(metric("rousr_tracker_attached"), 0.0, "nothing is pending");
     }
@@ -107,7 +107,7 @@ mod root {
         assert_eq!(usr_flags(), ("rw".to_owned(), "rw".to_owned()));
         thread::sleep(Duration::from_secs(4));
         drop(writer);
-        wait(Duration::from_secs(1), "/usr is sealed", is_sealed);
+        wait(SOON, "/usr is sealed", is_sealed);
         assert_eq!(sealed_after(), "\"release\"");
     }
 

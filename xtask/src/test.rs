@@ -4,7 +4,12 @@ mod crashes;
 mod host;
 mod scenarios;
 
-use std::{process::ExitCode, thread};
+use std::{
+    process::ExitCode,
+    slice,
+    sync::{Mutex, PoisonError},
+    thread,
+};
 
 use anyhow::Result;
 use clap::ValueEnum as _;
@@ -72,12 +77,9 @@ impl Tally {
     }
 }
 
-/// Guests that run at the same time. Scenarios hold rousr to a second from a last close to a sealed
-/// /usr: a guest whose two processors are shared with another would measure that one.
+/// Guests that run at the same time. Each has two processors, and keeps little more than one busy.
 fn at_once() -> usize {
-    thread::available_parallelism()
-        .map_or(1, |processors| processors.get() / 2)
-        .max(1)
+    thread::available_parallelism().map_or(1, usize::from)
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -92,8 +94,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         tally.add(guests(&boots(arguments))?);
         if !is_part {
             tally.add(Tally::of(&torture::short()?, |run| run.is_failed()));
-            tally.add(Tally::of(&kills::short()?, |kill| kill.is_failed()));
-            tally.add(Tally::of(&powercut::short()?, |cut| cut.is_failed()));
+            tally.add(deaths()?);
         }
     }
     println!("{} passed, {} failed", tally.passed, tally.failed);
@@ -104,12 +105,26 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     })
 }
 
+/// A few kills, and a few power cuts at the same time.
+fn deaths() -> Result<Tally> {
+    thread::scope(|scope| {
+        let cuts = scope.spawn(powercut::short);
+        let kills = kills::short();
+        let cuts = cuts
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let mut tally = Tally::of(&kills?, |kill| kill.is_failed());
+        tally.add(Tally::of(&cuts?, |cut| cut.is_failed()));
+        Ok(tally)
+    })
+}
+
 /// The full set on one kernel; on the others, and where the kernel preempts, what depends on them; and on
 /// some layouts, one of each kind, the story of that.
 fn boots(arguments: &Arguments) -> Vec<Boot> {
     // Attaching and detaching the programs is what an emulated CPU survives a limited number of times: several
     // guests, so that little begins anew for that.
-    const KERNEL_DEPENDENT: [&[&str]; 4] = [
+    const KERNEL_DEPENDENT: &[&[&str]] = &[
         &["upgrade::root::", "openers::root::"],
         &["kinds::all::root::"],
         &["holders::root::"],
@@ -148,12 +163,13 @@ fn boots(arguments: &Arguments) -> Vec<Boot> {
         Boot::all_but(Kernel::Trixie, APART),
         Boot::new(Kernel::Trixie, "", APART),
     ];
-    for (kernel, append) in [
-        (Kernel::Bookworm, ""),
-        (Kernel::Backports, ""),
-        (Kernel::Backports, "preempt=full"),
+    for (kernel, append, sets) in [
+        (Kernel::Bookworm, "", KERNEL_DEPENDENT),
+        (Kernel::Backports, "", KERNEL_DEPENDENT),
+        // Preemption is in the way of counting.
+        (Kernel::Backports, "preempt=full", &KERNEL_DEPENDENT[..2]),
     ] {
-        boots.extend(KERNEL_DEPENDENT.map(|filters| Boot::new(kernel, append, filters)));
+        boots.extend(sets.iter().map(|set| Boot::new(kernel, append, set)));
     }
     boots.extend(of_layouts(&LAYOUTS));
     boots.extend(crashes::matching("", Kernel::Trixie));
@@ -165,33 +181,27 @@ fn guests(boots: &[Boot]) -> Result<Tally> {
         setup::ensure(&[boot.need()])?;
     }
     let scenarios = Scenarios::build()?;
-    let mut tally = Tally::default();
-    for batch in boots.chunks(at_once()) {
-        say::line(format!(
-            "scenarios on {}",
-            batch
-                .iter()
-                .map(Boot::name)
-                .collect::<Vec<_>>()
-                .join(" and ")
-        ));
-        let results: Vec<Result<Tally>> = thread::scope(|scope| {
-            let running: Vec<_> = batch
-                .iter()
-                .map(|boot| scope.spawn(|| scenarios.run(boot)))
-                .collect();
-            running
-                .into_iter()
-                .map(|guest| {
-                    guest
-                        .join()
-                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-                })
-                .collect()
-        });
-        for result in results {
-            tally.add(result?);
+    let queue = Mutex::new(boots.iter());
+    let work = || -> Result<Tally> {
+        let mut tally = Tally::default();
+        while let Some(boot) = next(&queue) {
+            say::line(format!("scenarios on {}", boot.name()));
+            tally.add(scenarios.run(boot)?);
         }
-    }
-    Ok(tally)
+        Ok(tally)
+    };
+    let mut tally = Tally::default();
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..at_once()).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            let worked = worker.join();
+            tally.add(worked.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(tally)
+    })
+}
+
+/// The next that no worker has taken.
+fn next<'b>(queue: &Mutex<slice::Iter<'b, Boot>>) -> Option<&'b Boot> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner).next()
 }

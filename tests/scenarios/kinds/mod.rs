@@ -11,7 +11,7 @@ use std::{
 };
 
 use rousr_tests::{
-    HOLDS, holds, inode, is_sealed,
+    HOLDS, SOON, holds, inode, is_sealed,
     kinds::{Holder, Kind},
     package::{self, FOLDER, Packed},
     succeed,
@@ -63,12 +63,12 @@ fn make_writable() {
     succeed("mount -o remount,rw /usr");
 }
 
-/// Whether a hold goes and leaves /usr sealed, within the longest pause between windows and a second; and after how long.
+/// Whether a hold goes and leaves /usr sealed, and after how long.
 fn reaped(inode: u64) -> Result<Duration, String> {
     let begin = Instant::now();
     while holds().contains(&inode) || !is_sealed() {
-        if begin.elapsed() > Duration::from_secs(2) {
-            return Err(format!("not reaped within two seconds: {inode}"));
+        if begin.elapsed() > SOON {
+            return Err(format!("not reaped within {SOON:?}: {inode}"));
         }
         std::thread::sleep(Duration::from_millis(5));
     }

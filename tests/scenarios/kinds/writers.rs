@@ -4,8 +4,8 @@ mod root {
     use std::time::Duration;
 
     use rousr_tests::{
-        begin, holds, is_sealed, kinds::Kind, package, shell, succeed, verify::Verification, wait,
-        wait_for_reap,
+        SOON, begin, holds, is_sealed, kinds::Kind, package, shell, succeed, verify::Verification,
+        wait, wait_for_reap,
     };
     use rustix::io::Errno;
 
@@ -28,11 +28,7 @@ mod root {
         drop(nameless);
         assert_eq!(Verification::ask().of(inode).counted, 1);
         drop(writer);
-        wait(
-            Duration::from_secs(1),
-            "the hold goes with the writer",
-            || holds().is_empty(),
-        );
+        wait(SOON, "the hold goes with the writer", || holds().is_empty());
         // What Post-Invoke could not do.
         succeed("systemctl restart rousr");
         wait(Duration::from_secs(10), "/usr is sealed", is_sealed);
