@@ -5,7 +5,10 @@ use core::intrinsics::{AtomicOrdering, atomic_xadd, atomic_xsub};
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     btf_maps::{Array, ArrayOfMaps, HashMap, RingBuf},
-    helpers::bpf_ktime_get_ns,
+    helpers::{
+        bpf_get_current_comm, bpf_get_current_pid_tgid,
+        generated::{bpf_get_current_cgroup_id, bpf_ktime_get_ns},
+    },
     macros::btf_map,
 };
 use rousr_ebpf::{Agent, FILTER_WORDS, LOSS_KINDS, Loss, Reason, Release, Truth, filter_bit};
@@ -200,7 +203,11 @@ pub(crate) fn try_send(inode: u64, reason: Reason) -> bool {
     entry.write(Release {
         inode,
         at,
-        reason: reason as u64,
+        reason: reason as u32,
+        process: (bpf_get_current_pid_tgid() >> 32) as u32,
+        // SAFETY: the helper has no precondition.
+        control_group: unsafe { bpf_get_current_cgroup_id() },
+        name: bpf_get_current_comm().unwrap_or_default(),
     });
     entry.submit(0);
     true

@@ -5,7 +5,7 @@ use core::sync::atomic::AtomicU64;
 
 /// Version of the maps' layout. Pinned maps of another version are never used: raise it with
 /// every change of a map's key, value or meaning.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 
 /// What the object file holds, by the names user space looks them up with.
 pub mod names {
@@ -250,7 +250,13 @@ pub struct Release {
     /// `CLOCK_MONOTONIC` at the release, nanoseconds.
     pub at: u64,
     /// A [`Reason`].
-    pub reason: u64,
+    pub reason: u32,
+    /// The process that let go of the file last; a kernel thread's where the kernel did that later.
+    pub process: u32,
+    /// Its control group, by number.
+    pub control_group: u64,
+    /// The name of the task, ended by a zero.
+    pub name: [u8; 16],
 }
 
 /// A file that an iterator visited: the agent's own on the tracked superblock, so that it learns

@@ -148,6 +148,8 @@ impl Machine {
             config: "/nowhere/rousr.conf".into(),
             fstab: top.join("fstab"),
             ledger: top.join("ledger"),
+            history: top.join("history"),
+            beside: None,
             disabled: top.join("disabled"),
             lock: top.join("run/lock"),
             openings: top.join("run/open"),

@@ -1,10 +1,11 @@
 //! The main scenario: libssl upgraded while a service and systemd itself hold the old one.
 
 mod root {
-    use std::time::Duration;
+    use std::{collections::BTreeSet, time::Duration};
 
     use rousr_tests::{
-        assert_sealed, begin, holds, inode, metric, orphans, status, succeed, wait, wait_for_reap,
+        assert_sealed, begin, holds, inode, json, metric, orphans, status, succeed, wait,
+        wait_for_reap,
     };
 
     const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/libcrypto.so.3";
@@ -58,6 +59,32 @@ mod root {
         assert_eq!(metric("rousr_tracker_attached"), 0.0);
         assert_eq!(metric("rousr_tracker_losses{cause=\"ring-full\"}"), 0.0);
         assert_eq!(metric("rousr_errors_total"), 0.0);
+        assert_history(old);
+    }
+
+    /// The transaction is known with all its packages, and the library with who had it last.
+    #[track_caller]
+    fn assert_history(library: u64) {
+        let told = json("rousr history --last 1 --json");
+        let [transaction] = &told["transactions"].as_array().expect("transactions")[..] else {
+            panic!("{told:#}");
+        };
+        assert_eq!(told["warnings"].as_array().map(Vec::len), Some(0));
+        let packages = transaction["packages"].as_array().expect("packages");
+        let names: BTreeSet<&str> = packages
+            .iter()
+            .filter_map(|package| package["name"].as_str())
+            .collect();
+        assert_eq!(names, PACKAGES.split(' ').collect());
+        assert_eq!(transaction["level"], "sealed", "{told:#}");
+        let reaped = transaction["reaped"].as_array().expect("reaped");
+        assert_eq!(transaction["kept"], reaped.len(), "{told:#}");
+        let gone = reaped.iter().find(|gone| gone["inode"] == library);
+        let gone = gone.unwrap_or_else(|| panic!("no {library} in {told:#}"));
+        assert_eq!(gone["path"], LIBRARY);
+        assert!(gone["lastHolder"]["comm"].is_string(), "{told:#}");
+        let text = succeed("rousr history");
+        assert!(text.contains("libcrypto.so.3 was held for "), "{text}");
     }
 
     /// Makes every holder go, as an administrator would.

@@ -323,7 +323,18 @@ pub fn inode(path: &str) -> u64 {
 /// Panics where it fails.
 #[track_caller]
 pub fn status() -> serde_json::Value {
-    serde_json::from_str(&succeed("rousr status --json")).expect("JSON")
+    json("rousr status --json")
+}
+
+/// What a command prints for programs.
+///
+/// # Panics
+///
+/// Panics where it fails, or prints no JSON.
+#[track_caller]
+pub fn json(command: &str) -> serde_json::Value {
+    let told = succeed(command);
+    serde_json::from_str(&told).unwrap_or_else(|error| panic!("{command}: {error}: {told}"))
 }
 
 /// One of the agent's metrics, by its name and labels.

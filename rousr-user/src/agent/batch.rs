@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, future};
 
 use tokio::time::{Instant, sleep_until};
 
+use crate::track::Release;
+
 /// Where nothing waits, there is no timer.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
@@ -11,19 +13,21 @@ pub(super) struct Batch {
     due: Option<Instant>,
 }
 
-/// Inodes to look at, with the time of the last release where one is why.
-pub(super) type Waiting = BTreeMap<u64, Option<u64>>;
+/// Inodes to look at, with the last release where one is why.
+pub(super) type Waiting = BTreeMap<u64, Option<Release>>;
 
 impl Batch {
     /// These wait, too, for a window that may open at `due`.
     pub(super) fn add(
         &mut self,
-        inodes: impl IntoIterator<Item = (u64, Option<u64>)>,
+        inodes: impl IntoIterator<Item = (u64, Option<Release>)>,
         due: Instant,
     ) {
         for (inode, released) in inodes {
             let known = self.waiting.entry(inode).or_default();
-            *known = (*known).max(released);
+            if known.map(|known| known.at) < released.map(|released| released.at) {
+                *known = released;
+            }
         }
         if !self.waiting.is_empty() {
             self.due.get_or_insert(due);
@@ -66,11 +70,18 @@ mod tests {
         assert!(timeout(LONG, batch.wait()).await.is_err());
         let begin = Instant::now();
         let due = begin + Duration::from_secs(1);
-        batch.add([(7, Some(1)), (8, None)], due);
-        batch.add([(7, Some(3)), (7, Some(2)), (7, None)], due + LONG);
+        let at = |at| {
+            Some(Release {
+                inode: 7,
+                at,
+                by: None,
+            })
+        };
+        batch.add([(7, at(1)), (8, None)], due);
+        batch.add([(7, at(3)), (7, at(2)), (7, None)], due + LONG);
         batch.wait().await;
         assert_eq!(Instant::now(), due);
-        assert_eq!(batch.take(), BTreeMap::from([(7, Some(3)), (8, None)]));
+        assert_eq!(batch.take(), BTreeMap::from([(7, at(3)), (8, None)]));
         assert!(timeout(LONG, batch.wait()).await.is_err());
     }
 

@@ -10,6 +10,7 @@ pub mod errand;
 mod event_loop;
 pub mod guard;
 pub mod holders;
+mod last_holder;
 pub mod metrics;
 mod mount_watch;
 pub mod names;

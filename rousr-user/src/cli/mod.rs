@@ -6,6 +6,7 @@ mod blockers;
 mod disable;
 mod doctor;
 mod exec;
+mod history;
 mod holders;
 mod opening;
 mod output;
@@ -44,6 +45,7 @@ enum Command {
     Blockers(blockers::Arguments),
     /// Show which processes use what is held, a file, or anything of /usr
     Holders(holders::Arguments),
+    History(history::Arguments),
     Seal(seal::Arguments),
     Unseal(unseal::Arguments),
     Exec(exec::Arguments),
@@ -64,6 +66,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Blockers(arguments) => blockers::run(&arguments),
         Command::Holders(arguments) => holders::run(&arguments),
+        Command::History(arguments) => history::run(&arguments),
         Command::Seal(arguments) => seal::run(&arguments),
         Command::Unseal(arguments) => unseal::run(&arguments),
         Command::Exec(arguments) => exec::run(&arguments),

@@ -1,19 +1,18 @@
 //! The ledger: what the holds were. It annotates the hold directory, and decides nothing alone.
 //!
-//! One JSON object a line, appended to, and written anew once most of it is about holds that are gone. A
-//! line that cannot be read costs itself only. An interrupted write leaves half a line, which nobody misses.
+//! [JSON lines](crate::json_lines), written anew once most of them are about holds that are gone.
 //!
 //! No line is waited for: a process that ends takes none along, and after a power cut nobody uses
 //! what is held, whatever it was.
 
 mod record;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::sys::step::step;
+use crate::{json_lines, sys::step::step};
 
 pub use record::{Entries, Entry, Event, Record, apply};
 
@@ -71,7 +70,11 @@ impl Ledger {
         };
         match fs::read(&self.path) {
             Ok(bytes) => {
-                let (entries, damages) = record::parse(&bytes);
+                let (records, damages) = json_lines::parse(&bytes);
+                let mut entries = Entries::new();
+                for record in records {
+                    apply(&mut entries, record);
+                }
                 (entries, damages.into_iter().map(damage).collect())
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Default::default(),
@@ -87,28 +90,8 @@ impl Ledger {
         if records.is_empty() {
             return Ok(());
         }
-        self.try_append(records).map_err(self.unwritable())
-    }
-
-    fn try_append(&self, records: &[Record]) -> io::Result<()> {
-        if let Some(directory) = self.path.parent() {
-            fs::create_dir_all(directory)?;
-        }
-        let mut file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(&self.path)?;
-        let mut lines = Vec::new();
-        match torn(&fs::read(&self.path)?) {
-            // All but the newline was written.
-            Some(line) if record::is_whole(line) => lines.push(b'\n'),
-            Some(line) => file.set_len(file.metadata()?.len() - line.len() as u64)?,
-            None => {}
-        }
-        lines.extend(record::to_lines(records)?);
         step("append to the ledger");
-        file.write_all(&lines)
+        json_lines::append(&self.path, records).map_err(self.unwritable())
     }
 
     /// Writes the ledger anew where most of it is about holds that are gone.
@@ -118,7 +101,7 @@ impl Ledger {
         if length < SMALL {
             return Ok(());
         }
-        let lines = record::to_lines(&record::all(entries))
+        let lines = json_lines::to_lines(&record::all(entries))
             .map_err(io::Error::from)
             .map_err(self.unwritable())?;
         match length / 4 > lines.len() as u64 {
@@ -132,7 +115,7 @@ impl Ledger {
     pub fn replace_damaged(&self, entries: &Entries) -> Result<PathBuf, Unwritable> {
         let now = record::milliseconds(SystemTime::now());
         let aside = self.path.with_extension(format!("damaged-{now}"));
-        record::to_lines(&record::all(entries))
+        json_lines::to_lines(&record::all(entries))
             .map_err(io::Error::from)
             .and_then(|lines| self.replace(&lines, Some(&aside)))
             .map_err(self.unwritable())?;
@@ -159,10 +142,4 @@ impl Ledger {
             source,
         }
     }
-}
-
-/// The last line, if its end is missing.
-fn torn(bytes: &[u8]) -> Option<&[u8]> {
-    let line = bytes.rsplit(|&byte| byte == b'\n').next()?;
-    (!line.is_empty()).then_some(line)
 }

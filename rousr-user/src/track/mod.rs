@@ -43,6 +43,19 @@ pub struct Release {
     pub inode: u64,
     /// `CLOCK_MONOTONIC` when the file went, nanoseconds.
     pub at: u64,
+    /// Who let go of it; `None` where the tracker cannot tell.
+    pub by: Option<Closer>,
+}
+
+/// The task that let go of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closer {
+    /// Its process.
+    pub pid: u32,
+    /// The task's name, ended by a zero.
+    pub comm: [u8; 16],
+    /// The control group's number.
+    pub control_group: u64,
 }
 
 /// What came since the last look.

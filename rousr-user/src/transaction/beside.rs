@@ -58,6 +58,7 @@ impl Places {
             config: "/dev/null".into(),
             ledger: beside(&self.ledger, mount_point),
             openings: beside(&self.openings, mount_point),
+            beside: Some(mount_point.to_owned()),
             ..self.clone()
         }
     }

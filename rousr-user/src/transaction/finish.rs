@@ -2,7 +2,7 @@
 
 use std::{cell::OnceCell, os::fd::AsFd as _, time::SystemTime};
 
-use super::{Error, Frontend, Keeper, Opener, Openings, Outcome};
+use super::{Error, Frontend, Keeper, Opener, Openings, Outcome, history::What};
 use crate::{
     hold::{
         Settled,
@@ -78,7 +78,9 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     ) -> Result<Outcome, Error> {
         let _lock = self.lock()?;
         let wanted = self.wanted()?;
+        let mut was_open = false;
         if let Some(mut openings) = self.openings()? {
+            was_open = !openings.reasons.is_empty();
             drop_those_over(&mut openings);
             openings.store(&self.places.openings)?;
             if !openings.reasons.is_empty() {
@@ -95,6 +97,14 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         tracker.rest();
         if let Err(error) = self.seal_as_wanted(wanted, &mut warnings) {
             warnings.push(error.to_string());
+        }
+        if was_open {
+            let what = What::Settled {
+                level: self.level()?,
+                gone: (settled.dropped.len() + settled.reaped.len()) as u64,
+                kept: settled.kept.len() as u64,
+            };
+            self.note([what], &mut warnings);
         }
         Ok(Outcome {
             kept: settled.kept.len() as u64,
@@ -117,9 +127,15 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             return Ok(None);
         }
         let wanted = self.wanted()?;
+        let before = self.level()?;
         // What is left elsewhere was told when it was met first.
         self.seal_as_wanted(wanted, &mut Vec::new())?;
-        self.outcome(wanted).map(Some)
+        let mut outcome = self.outcome(wanted)?;
+        let level = outcome.level;
+        if level > before {
+            self.note([What::Sealed { level }], &mut outcome.warnings);
+        }
+        Ok(Some(outcome))
     }
 
     /// Here, and elsewhere even where it fails here.

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Frontend, Opener, Opening, Openings, OpeningsError, Outcome, World};
+use super::{
+    Frontend, Opener, Opening, Openings, OpeningsError, Outcome, World,
+    history::{self, Event, History, What},
+};
 use crate::{
     config::{self, Config, Usr},
     dpkg::{admin_dir::AdminDir, frontend},
@@ -41,6 +44,10 @@ pub struct Places {
     pub fstab: PathBuf,
     /// What the holds were.
     pub ledger: PathBuf,
+    /// What the transactions were.
+    pub history: PathBuf,
+    /// The mount point, where the volume is not that of /usr.
+    pub beside: Option<PathBuf>,
     /// One writer at a time.
     pub lock: PathBuf,
     /// Why the volume is writable.
@@ -57,6 +64,8 @@ impl Default for Places {
             config: config::PATH.into(),
             fstab: "/etc/fstab".into(),
             ledger: "/var/lib/rousr/ledger".into(),
+            history: "/var/lib/rousr/history".into(),
+            beside: None,
             lock: "/run/rousr/lock".into(),
             openings: "/run/rousr/open".into(),
             disabled: "/var/lib/rousr/disabled".into(),
@@ -91,6 +100,9 @@ pub enum Error {
     /// The record of why the volume is writable cannot be used.
     #[error(transparent)]
     Openings(#[from] OpeningsError),
+    /// What was done is not in the history.
+    #[error(transparent)]
+    History(#[from] history::Unwritable),
 }
 
 /// Keeps one volume: owns its seal and its holds.
@@ -101,6 +113,7 @@ pub struct Keeper<M, L, S> {
     pub(super) links: L,
     pub(super) leases: S,
     pub(super) ledger: Ledger,
+    history: History,
     pub(super) places: Places,
     /// How long windows were open that nobody asked for yet.
     pub(super) windows: RefCell<Vec<Duration>>,
@@ -138,6 +151,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             links,
             leases,
             ledger: Ledger::new(&places.ledger),
+            history: History::new(&places.history),
             places,
             windows: RefCell::default(),
         }
@@ -151,6 +165,11 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     /// What the holds were.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// What the transactions were.
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     /// The level as it is.
@@ -299,6 +318,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             self.take_back(before);
             return Err(error.into());
         }
+        self.note([What::Opened { opener }], &mut warnings);
         Ok(Outcome {
             warnings,
             ..self.outcome(wanted)?
@@ -362,6 +382,31 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     /// Writes to the ledger. It only annotates, so a failure is told and nothing else.
     pub(super) fn annotate(&self, records: &[ledger::Record], trouble: &mut Vec<String>) {
         if let Err(error) = self.ledger.append(records) {
+            trouble.push(error.to_string());
+        }
+    }
+
+    /// Writes to the history what only its caller knows.
+    ///
+    /// # Errors
+    ///
+    /// Fails where another process is at work, or the file cannot be written.
+    pub fn remember(&self, what: impl IntoIterator<Item = What>) -> Result<(), Error> {
+        let _lock = self.lock_soon()?;
+        Ok(self.history.append(&self.events(what))?)
+    }
+
+    fn events(&self, what: impl IntoIterator<Item = What>) -> Vec<Event> {
+        let event = |what| Event {
+            beside: self.places.beside.clone(),
+            ..Event::now(what)
+        };
+        what.into_iter().map(event).collect()
+    }
+
+    /// Writes to the history, which is for people only: a failure is told and nothing else.
+    pub(super) fn note(&self, what: impl IntoIterator<Item = What>, trouble: &mut Vec<String>) {
+        if let Err(error) = self.history.append(&self.events(what)) {
             trouble.push(error.to_string());
         }
     }

@@ -14,6 +14,7 @@ mod beside;
 mod dropped;
 mod finish;
 mod frontends;
+pub mod history;
 mod keeper;
 mod openings;
 mod preserve;

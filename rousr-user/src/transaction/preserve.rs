@@ -8,7 +8,11 @@ use std::{
     time::SystemTime,
 };
 
-use super::{Error, Keeper, Opener, Outcome, dropped::free_directories};
+use super::{
+    Error, Keeper, Opener, Outcome,
+    dropped::free_directories,
+    history::{Package, What},
+};
 use crate::{
     dpkg::{
         candidates::{Losing, candidates},
@@ -50,6 +54,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         if let Err(error) = self.resume_taking(&self.ledger.load().0, &mut warnings) {
             warnings.push(error.to_string());
         }
+        let files = candidates.len() as u64;
         let listed = store.preserve(candidates);
         let used = self.in_use().unwrap_or_else(|error| {
             warnings.push(error.to_string());
@@ -76,8 +81,16 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         if let Some(view) = &view {
             free_directories(&store, &stream.actions, view, &listed, &used, &mut warnings);
         }
+        let holds = listed.held + in_use.held;
+        let packages = stream.actions.iter().filter_map(Package::of).collect();
+        let what = What::Preserved {
+            packages,
+            files,
+            holds,
+        };
+        self.note([what], &mut warnings);
         Ok(Outcome {
-            preserved: listed.held + in_use.held,
+            preserved: holds,
             kept: store.list()?.holds.len() as u64,
             warnings,
             ..self.outcome(wanted)?

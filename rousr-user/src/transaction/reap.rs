@@ -1,6 +1,6 @@
 //! After a transaction: holds go as their last holders do.
 
-use std::{os::fd::AsFd as _, time::SystemTime};
+use std::{os::fd::AsFd as _, path::Path, time::SystemTime};
 
 use super::{Error, Keeper};
 use crate::{
@@ -37,8 +37,15 @@ pub struct Reaped {
     pub verdict: u64,
     /// `CLOCK_MONOTONIC` when it was removed, nanoseconds.
     pub at: u64,
-    /// A path the file had; absent where the ledger does not know.
-    pub path: Option<std::path::PathBuf>,
+    /// What the ledger says of it.
+    pub record: Record,
+}
+
+impl Reaped {
+    /// A path the file had; `None` where the ledger does not know.
+    pub fn path(&self) -> Option<&Path> {
+        self.record.path.as_deref()
+    }
 }
 
 impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
@@ -86,9 +93,9 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             match unlinked {
                 Ok(gone) => {
                     let entry = entries.get(&gone.inode);
-                    records.push(Record::removed(Event::Reaped, gone.inode, entry, now));
-                    let path = entry.and_then(|entry| Some(entry.names.first()?.path.clone()));
-                    reaping.reaped.push(Reaped { path, ..gone });
+                    let record = Record::removed(Event::Reaped, gone.inode, entry, now);
+                    records.push(record.clone());
+                    reaping.reaped.push(Reaped { record, ..gone });
                 }
                 Err(error) => reaping.errors.push(error),
             }
@@ -147,7 +154,7 @@ fn unlink<L: Links>(store: Option<&Store<'_, L>>, free: Free) -> Result<Reaped, 
             bytes,
             verdict,
             at: monotonic(),
-            path: None,
+            record: Record::bare(Event::Reaped, inode, SystemTime::now()),
         }),
         Some(Ok(Reap::InUse)) => Err(format!("hold {inode} is in use again")),
         Some(Err(error)) => Err(error.to_string()),

@@ -15,7 +15,10 @@ mod holder;
 mod openers;
 mod reconcile;
 
-use super::{Frontend, Keeper, Opener, Opening, Openings, Places};
+use super::{
+    Frontend, Keeper, Opener, Opening, Openings, Places,
+    history::{What, transactions},
+};
 use crate::{
     dpkg::admin_dir::AdminDir,
     seal::{
@@ -120,6 +123,8 @@ impl World {
             config: top.join("rousr.conf"),
             fstab: top.join("fstab"),
             ledger: top.join("ledger"),
+            history: top.join("history"),
+            beside: None,
             disabled: top.join("disabled"),
             lock: top.join("run/lock"),
             openings: record.clone(),
@@ -211,11 +216,28 @@ fn a_held_file_goes_with_its_last_holder() {
     let reaping = world.keeper.reap(&mut tracker, [old]).expect("reaps");
     assert_eq!(reaping.level, Some(Level::Sealed));
     assert_eq!(reaping.reaped.len(), 1);
+    assert_eq!(reaping.reaped[0].path(), Some(world.file.as_path()));
+    assert!(world.holds().is_empty() && tracker.watched.is_empty());
+
+    let hold = Box::new(reaping.reaped[0].record.clone());
+    let last_holder = None;
+    let what = What::Reaped { hold, last_holder };
+    world.keeper.remember([what]).expect("remembered");
+    let (events, damages) = world.keeper.history().load().expect("read");
+    assert!(damages.is_empty(), "{damages:?}");
+    let all = transactions(events);
+    let [one] = &all[..] else {
+        panic!("{all:?}");
+    };
+    assert_eq!(one.openers, [Opener::Transaction]);
+    assert_eq!(one.packages[0].name, "demo");
+    assert_eq!((one.holds, one.settled, one.kept), (1, 0, 1));
+    assert_eq!(one.level, Some(Level::Sealed));
+    assert!(one.ended_unix_milliseconds.is_some());
     assert_eq!(
-        reaping.reaped[0].path.as_deref(),
+        one.reaped[0].hold.path.as_deref(),
         Some(world.file.as_path())
     );
-    assert!(world.holds().is_empty() && tracker.watched.is_empty());
 }
 
 #[test]

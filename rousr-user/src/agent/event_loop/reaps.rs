@@ -1,15 +1,15 @@
 //! Holds go: what waits for a window, and what became of it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::EventLoop;
 use crate::{
-    agent::batch::Waiting,
+    agent::{batch::Waiting, last_holder::last_holder},
     seal::Level,
-    track::{News, Tracker},
-    transaction::{Reaped, Reaping},
+    track::{News, Release, Tracker},
+    transaction::{Reaped, Reaping, history::What},
 };
 
 /// Paths named in a line of the log.
@@ -19,7 +19,7 @@ impl<T: Tracker> EventLoop<T> {
     /// Inodes lost a holder: those without any go with the next window.
     pub(in crate::agent) fn released(&mut self, news: &News) {
         let releases = news.releases.iter();
-        self.add_to_batch(releases.map(|release| (release.inode, Some(release.at))));
+        self.add_to_batch(releases.map(|&release| (release.inode, Some(release))));
         if news.unblocked {
             self.sealing.released();
         }
@@ -34,7 +34,7 @@ impl<T: Tracker> EventLoop<T> {
         self.add_to_batch(due.into_iter().map(|inode| (inode, None)));
     }
 
-    fn add_to_batch(&mut self, inodes: impl IntoIterator<Item = (u64, Option<u64>)>) {
+    fn add_to_batch(&mut self, inodes: impl IntoIterator<Item = (u64, Option<Release>)>) {
         let due = self.pace.next(Instant::now());
         self.batch.add(inodes, due);
     }
@@ -106,9 +106,23 @@ impl<T: Tracker> EventLoop<T> {
             self.metrics.errors.inc();
             tracing::error!("{error}");
         }
+        self.remember(reaping, waiting);
         let lasted = self.count_windows(reaping.reaped.len() as u64);
         if !reaping.reaped.is_empty() {
             log(reaping, waiting, lasted);
+        }
+    }
+
+    /// For `rousr history`.
+    fn remember(&self, reaping: &Reaping, waiting: &Waiting) {
+        let what = reaping.reaped.iter().map(|hold| What::Reaped {
+            hold: Box::new(hold.record.clone()),
+            last_holder: waiting[&hold.inode]
+                .and_then(|release| release.by)
+                .and_then(last_holder),
+        });
+        if let Err(error) = self.keeper.remember(what) {
+            self.failed("not in the history", &error);
         }
     }
 
@@ -135,7 +149,7 @@ fn log(reaping: &Reaping, waiting: &Waiting, lasted: Option<Duration>) {
             .map(microseconds)
     };
     for hold in &reaping.reaped {
-        tracing::debug!(inode = hold.inode, bytes = hold.bytes, path = ?hold.path, "removed");
+        tracing::debug!(inode = hold.inode, bytes = hold.bytes, path = ?hold.path(), "removed");
     }
     tracing::info!(
         holds = reaping.reaped.len(),
@@ -151,7 +165,7 @@ fn log(reaping: &Reaping, waiting: &Waiting, lasted: Option<Duration>) {
 
 /// The first few paths, and how many more there are.
 fn named(reaped: &[Reaped]) -> String {
-    let name = |hold: &Reaped| match &hold.path {
+    let name = |hold: &Reaped| match hold.path() {
         Some(path) => path.display().to_string(),
         None => format!("inode {}", hold.inode),
     };
@@ -162,9 +176,9 @@ fn named(reaped: &[Reaped]) -> String {
     }
 }
 
-fn since_release(hold: &Reaped, at: u64, waiting: &BTreeMap<u64, Option<u64>>) -> Option<Duration> {
-    let released = waiting.get(&hold.inode).copied().flatten()?;
-    Some(Duration::from_nanos(at.saturating_sub(released)))
+fn since_release(hold: &Reaped, at: u64, waiting: &Waiting) -> Option<Duration> {
+    let released = waiting.get(&hold.inode)?.as_ref()?;
+    Some(Duration::from_nanos(at.saturating_sub(released.at)))
 }
 
 fn microseconds(duration: Duration) -> u64 {
@@ -173,7 +187,19 @@ fn microseconds(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
+    use crate::hold::ledger::{Event, Record};
+
+    /// Of all but the first the ledger knows a path.
+    fn record(inode: u64) -> Record {
+        let path = (inode > 1).then(|| format!("/usr/lib/{inode}").into());
+        Record {
+            path,
+            ..Record::bare(Event::Reaped, inode, SystemTime::UNIX_EPOCH)
+        }
+    }
 
     #[test]
     fn a_line_names_a_few() {
@@ -184,7 +210,7 @@ mod tests {
                     bytes: 4096,
                     verdict: 20,
                     at: 30,
-                    path: (inode > 1).then(|| format!("/usr/lib/{inode}").into()),
+                    record: record(inode),
                 })
                 .collect()
         };
@@ -203,11 +229,16 @@ mod tests {
             bytes: 0,
             verdict: 20,
             at: 30,
-            path: None,
+            record: record(7),
         };
-        let since = |waiting| since_release(&hold, hold.at, &BTreeMap::from(waiting));
-        assert_eq!(since([(7, Some(10))]), Some(Duration::from_nanos(20)));
+        let release = Release {
+            inode: 7,
+            at: 10,
+            by: None,
+        };
+        let since = |waiting| since_release(&hold, hold.at, &Waiting::from(waiting));
+        assert_eq!(since([(7, Some(release))]), Some(Duration::from_nanos(20)));
         assert_eq!(since([(7, None)]), None);
-        assert_eq!(since([(8, Some(10))]), None);
+        assert_eq!(since([(8, Some(release))]), None);
     }
 }

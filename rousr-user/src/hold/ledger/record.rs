@@ -155,48 +155,6 @@ pub(super) fn all(entries: &Entries) -> Vec<Record> {
     records
 }
 
-pub(super) fn to_lines(records: &[Record]) -> serde_json::Result<Vec<u8>> {
-    let mut lines = Vec::new();
-    for record in records {
-        serde_json::to_writer(&mut lines, record)?;
-        lines.push(b'\n');
-    }
-    Ok(lines)
-}
-
-/// Whether nothing of a line is missing.
-pub(super) fn is_whole(line: &[u8]) -> bool {
-    serde_json::from_slice::<Record>(line).is_ok()
-}
-
-/// The holds that are there after all lines of `bytes`, and the lines that cannot be read. Half a
-/// line at the end is none.
-pub(super) fn parse(bytes: &[u8]) -> (Entries, Vec<(usize, String)>) {
-    let mut entries = Entries::new();
-    let mut damages = Vec::new();
-    let mut lines = bytes.split(|&byte| byte == b'\n').zip(1..).peekable();
-    while let Some((line, number)) = lines.next() {
-        if line.is_empty() {
-            continue;
-        }
-        let is_last = lines.peek().is_none();
-        match serde_json::from_slice(line) {
-            Ok(record) => apply(&mut entries, record),
-            Err(error) if is_last && error.is_eof() => {}
-            Err(error) => damages.push((number, without_position(&error))),
-        }
-    }
-    (entries, damages)
-}
-
-/// serde_json counts the lines of what it was given, which is one.
-fn without_position(error: &serde_json::Error) -> String {
-    let told = error.to_string();
-    told.rsplit_once(" at line ")
-        .map_or(told.as_str(), |(what, _)| what)
-        .to_owned()
-}
-
 /// Brings the entries to what they are after one more line.
 pub fn apply(entries: &mut Entries, record: Record) {
     if record.event != Event::Preserved {

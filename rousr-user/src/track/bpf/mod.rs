@@ -39,7 +39,7 @@ use counting::{Counting, failed};
 use hooks::Hooks;
 use load::Loaded;
 
-use super::{Comparison, Health, News, Pin, Release, TrackError, Tracker};
+use super::{Closer, Comparison, Health, News, Pin, Release, TrackError, Tracker};
 use crate::sys::{readiness::readable, step::step};
 
 /// The compiled programs.
@@ -161,7 +161,7 @@ impl BpfTracker {
     fn unblocks(records: &[Record]) -> bool {
         records
             .iter()
-            .any(|record| record.reason == Reason::Unblocked as u64)
+            .any(|record| record.reason == Reason::Unblocked as u32)
     }
 
     /// The releases among the records; a count that may be wrong is put right before.
@@ -173,16 +173,21 @@ impl BpfTracker {
             let Some(inode) = self.counting.number(record.inode) else {
                 continue;
             };
-            if record.reason == Reason::Lost as u64 {
+            if record.reason == Reason::Lost as u32 {
                 continue;
             }
-            let is_last = record.reason == Reason::LastHolder as u64;
+            let is_last = record.reason == Reason::LastHolder as u32;
             if !is_last && self.counting.holders(inode) > Some(0) {
                 doubtful.insert(inode);
             }
             releases.push(Release {
                 inode,
                 at: record.at,
+                by: Some(Closer {
+                    pid: record.process,
+                    comm: record.name,
+                    control_group: record.control_group,
+                }),
             });
         }
         if let Err(error) = self.counting.correct(doubtful.into_iter().collect()) {

@@ -68,7 +68,11 @@ impl Looks {
             let Some(Look { at, then, .. }) = self.by_inode.remove(&inode) else {
                 continue;
             };
-            let release = Release { inode, at };
+            let release = Release {
+                inode,
+                at,
+                by: None,
+            };
             releases.push(release);
             if let [delay, then @ ..] = then {
                 self.schedule(release, now + *delay, then);
@@ -78,7 +82,7 @@ impl Looks {
     }
 
     fn schedule(&mut self, release: Release, due: Instant, then: &'static [Duration]) {
-        let Release { inode, at } = release;
+        let Release { inode, at, .. } = release;
         self.forget(inode);
         self.due.insert((due, inode));
         self.by_inode.insert(inode, Look { due, at, then });
@@ -90,7 +94,11 @@ mod tests {
     use super::*;
 
     fn release(inode: u64) -> Release {
-        Release { inode, at: inode }
+        Release {
+            inode,
+            at: inode,
+            by: None,
+        }
     }
 
     /// Looks at what is due until nothing is to come: after how many milliseconds at which inode.
@@ -118,8 +126,12 @@ mod tests {
         looks.now_and_again(release(7), start);
         assert_eq!(looks.take(start), [release(7)]);
         let later = start + Duration::from_millis(1);
-        looks.now_and_again(Release { inode: 7, at: 9 }, later);
-        assert_eq!(looks.take(later), [Release { inode: 7, at: 9 }]);
+        let released = Release {
+            at: 9,
+            ..release(7)
+        };
+        looks.now_and_again(released, later);
+        assert_eq!(looks.take(later), [released]);
         assert_eq!(looks.next(), Some(later + DELAYS[0]));
         assert_eq!(run(&mut looks, later).len(), DELAYS.len());
     }

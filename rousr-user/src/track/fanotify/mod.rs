@@ -135,6 +135,7 @@ impl FanotifyTracker {
         let release = Release {
             inode,
             at: monotonic(),
+            by: None,
         };
         if pid != self.own {
             self.releases += 1;
