@@ -39,6 +39,26 @@ mod root {
         assert_sealed();
     }
 
+    /// What every guide to a read-only /usr has.
+    #[test]
+    fn one_that_remounts_is_found() {
+        begin();
+        let file = "/etc/apt/apt.conf.d/99remount";
+        succeed(&format!(
+            "printf '// x\\nDPkg::Post-Invoke {{ \"mount -o remount,ro /usr || true\"; }};\\n' >{file}"
+        ));
+        let told = shell("rousr doctor");
+        succeed(&format!("rm {file}"));
+        assert_eq!(told.status, 1, "{}", told.output);
+        assert!(
+            told.output.contains(&format!("{file}:2")),
+            "{}",
+            told.output
+        );
+        let told = succeed("rousr doctor");
+        assert!(told.contains("none remounts anything"), "{told}");
+    }
+
     /// How often somebody wanted the journal of /usr on disk at once.
     fn commits_asked_for() -> u64 {
         let info = "/proc/fs/jbd2/$(basename $(findmnt -no SOURCE /usr))-*/info";

@@ -3,6 +3,7 @@
 
 mod agent;
 mod blockers;
+mod dpkg;
 mod fallback;
 mod holders;
 mod hooks;

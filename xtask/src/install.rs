@@ -18,7 +18,7 @@ pub(crate) struct Installed {
 }
 
 /// Files installed as they are in the workspace.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     (
         "rousr-user/dist/rousr.service",
         "usr/lib/systemd/system/rousr.service",
@@ -32,6 +32,7 @@ const FILES: [(&str, &str); 6] = [
         "rousr-user/dist/apt/zz-rousr",
         "etc/apt/apt.conf.d/zz-rousr",
     ),
+    ("rousr-user/dist/dpkg/rousr", "etc/dpkg/dpkg.cfg.d/rousr"),
     ("docs/man/rousr.8", "usr/share/man/man8/rousr.8"),
     ("docs/man/rousr.conf.5", "usr/share/man/man5/rousr.conf.5"),
 ];

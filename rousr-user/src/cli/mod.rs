@@ -5,9 +5,11 @@ mod apt;
 mod blockers;
 mod disable;
 mod doctor;
+mod dpkg;
 mod exec;
 mod history;
 mod holders;
+mod hook;
 mod opening;
 mod output;
 mod restart;
@@ -57,6 +59,9 @@ enum Command {
     /// What apt's hooks call; see /etc/apt/apt.conf.d/01rousr
     #[command(subcommand)]
     Apt(apt::Hook),
+    /// What dpkg's hooks call; see /etc/dpkg/dpkg.cfg.d/rousr
+    #[command(subcommand)]
+    Dpkg(dpkg::Hook),
 }
 
 /// Runs one command, and says on standard error why it failed.
@@ -75,7 +80,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Enable(arguments) => disable::enable(&arguments),
         Command::Agent(arguments) => agent::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
-        Command::Apt(hook) => apt::run(hook),
+        Command::Apt(hook) => Ok(apt::run(hook)),
+        Command::Dpkg(hook) => Ok(dpkg::run(hook)),
     };
     match result {
         Ok(code) => code,

@@ -5,6 +5,7 @@
 //! backport, and a container or a lockdown refuses what the kernel has.
 
 mod choice;
+mod conflict;
 mod feature;
 mod lockdown;
 mod probe;
@@ -18,6 +19,7 @@ use serde::Serialize;
 use crate::track::modules::Modules;
 
 pub use choice::{Choice, Hooks, Kind};
+pub use conflict::Conflict;
 pub use feature::{Answer, Feature, Finding, Findings, State};
 pub use probe::HostProbes;
 pub use setting::{Agent, Check, Mounted, Setting, Verdict};

@@ -1,4 +1,4 @@
-//! What else has to be right: fstab, the level, apt's hooks, the agent.
+//! What else has to be right: fstab, the level, the hooks, the agent.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::choice::Choice;
+use super::conflict::{Conflict, conflicts};
 use crate::agent::client::{Client, ClientError};
 use crate::agent::status::AgentStatus;
 use crate::agent::switch::is_disabled;
@@ -14,13 +15,14 @@ use crate::config;
 use crate::seal::{Level, Wanted, wanted::Source};
 use crate::transaction::{HostKeeper, Opener, Places};
 
-/// What apt's snippets run.
+/// What the snippets run.
 const PROGRAM: &str = "/usr/sbin/rousr";
 
-/// apt's snippets: unsealing comes first, sealing last.
-const SNIPPETS: [&str; 2] = [
+/// The snippets of apt, of which unsealing comes first and sealing last, and of dpkg.
+const SNIPPETS: [&str; 3] = [
     "/etc/apt/apt.conf.d/01rousr",
     "/etc/apt/apt.conf.d/zz-rousr",
+    "/etc/dpkg/dpkg.cfg.d/rousr",
 ];
 
 /// Whether something is right.
@@ -86,8 +88,10 @@ pub struct Setting {
     pub agent: Agent,
     /// Whether the administrator has said `rousr disable`.
     pub disabled: bool,
-    /// Files that apt's hooks need, and are not there.
+    /// Files that the hooks need, and are not there.
     pub missing_files: Vec<PathBuf>,
+    /// Lines of others that remount, or why they cannot be looked for.
+    pub conflicts: Result<Vec<Conflict>, String>,
 }
 
 impl Setting {
@@ -98,6 +102,7 @@ impl Setting {
             agent: Agent::ask(Client::default()),
             disabled: is_disabled(),
             missing_files: missing_files(),
+            conflicts: conflicts().map_err(|error| error.to_string()),
         }
     }
 
@@ -114,16 +119,17 @@ impl Setting {
             }
         };
         checks.push(self.judge_hooks());
+        checks.push(self.judge_conflicts());
         checks.push(self.agent.judge(choice));
         checks
     }
 
     fn judge_hooks(&self) -> Check {
         if self.disabled {
-            return check("apt's hooks", Verdict::Wrong, "disabled").then("`rousr enable`");
+            return check("hooks", Verdict::Wrong, "disabled").then("`rousr enable`");
         }
         if self.missing_files.is_empty() {
-            return check("apt's hooks", Verdict::Well, "installed");
+            return check("hooks", Verdict::Well, "installed");
         }
         let files: Vec<String> = self
             .missing_files
@@ -131,9 +137,29 @@ impl Setting {
             .map(|file| file.display().to_string())
             .collect();
         let missing = format!("missing: {}", files.join(", "));
-        check("apt's hooks", Verdict::Wrong, missing).then(
+        check("hooks", Verdict::Wrong, missing).then(
             "install rousr anew; dpkg brings a removed snippet back only with --force-confmiss",
         )
+    }
+}
+
+impl Setting {
+    fn judge_conflicts(&self) -> Check {
+        let name = "other hooks";
+        let conflicts = match &self.conflicts {
+            Ok(conflicts) => conflicts,
+            Err(error) => {
+                return check(name, Verdict::Unknown, error).then("run `rousr doctor` as root");
+            }
+        };
+        if conflicts.is_empty() {
+            return check(name, Verdict::Well, "none remounts anything");
+        }
+        let place = |conflict: &Conflict| format!("{}:{}", conflict.file.display(), conflict.line);
+        let places: Vec<String> = conflicts.iter().map(place).collect();
+        let detail = format!("remounting as well: {}", places.join(", "));
+        check(name, Verdict::Wrong, detail)
+            .then("remove these lines: rousr does it, and knows when")
     }
 }
 

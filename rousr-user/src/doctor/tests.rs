@@ -85,6 +85,7 @@ fn well_with(agent: Agent) -> Setting {
         agent,
         disabled: false,
         missing_files: Vec::new(),
+        conflicts: Ok(Vec::new()),
     }
 }
 
@@ -219,7 +220,17 @@ fn whatever_is_wrong_is_told_with_a_next_step() {
                 missing_files: vec!["/etc/apt/apt.conf.d/01rousr".into()],
                 ..well("bpf")
             },
-            "apt's hooks",
+            "hooks",
+        ),
+        (
+            Setting {
+                conflicts: Ok(vec![Conflict {
+                    file: "/etc/apt/apt.conf.d/99remount".into(),
+                    line: 2,
+                }]),
+                ..well("bpf")
+            },
+            "other hooks",
         ),
         (
             Setting {
@@ -299,6 +310,7 @@ fn what_cannot_be_asked_is_unknown() {
         agent: Agent::Unknown("permission denied".into()),
         disabled: false,
         missing_files: Vec::new(),
+        conflicts: Ok(Vec::new()),
     };
     let report = diagnose(&Fake::new("bpf"), &setting);
     let verdicts: Vec<_> = report
@@ -310,7 +322,8 @@ fn what_cannot_be_asked_is_unknown() {
         verdicts,
         [
             ("volume", Verdict::Unknown),
-            ("apt's hooks", Verdict::Well),
+            ("hooks", Verdict::Well),
+            ("other hooks", Verdict::Well),
             ("agent", Verdict::Unknown)
         ]
     );

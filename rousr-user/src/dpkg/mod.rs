@@ -1,11 +1,13 @@
 //! apt's hook protocol and dpkg's database.
 //!
-//! [`hook`], [`database`] and [`candidates`] are pure: bytes in, values out. [`admin_dir`] and
-//! [`environment`] do the reading.
+//! [`hook`], [`database`], [`command_line`] and [`candidates`] are pure: bytes in, values out. [`admin_dir`],
+//! [`alone`] and [`environment`] do the reading.
 
 pub mod admin_dir;
+pub mod alone;
 pub mod archive;
 pub mod candidates;
+pub mod command_line;
 pub mod database;
 pub mod environment;
 pub mod frontend;

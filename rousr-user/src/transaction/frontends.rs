@@ -75,6 +75,11 @@ impl Frontends {
         self.was_locked = world.is_locked();
     }
 
+    /// Whether this one has begun, and has not told its end.
+    pub fn has(&self, frontend: Frontend) -> bool {
+        self.inside.contains(&frontend)
+    }
+
     /// One tells its end. `true` where the transaction is over with it: nobody else is inside, or it
     /// was not inside itself and dpkg is not locked. `None` ends it in any case.
     pub fn leave(&mut self, frontend: Option<Frontend>, world: &impl World) -> bool {
