@@ -1,6 +1,7 @@
 //! The scenarios, run as root in a guest that is thrown away: one after another, systemd as PID 1,
 //! the archive with the old and the new packages at hand, rousr installed and its agent running.
 
+mod abuse;
 mod agent;
 mod blockers;
 mod dpkg;

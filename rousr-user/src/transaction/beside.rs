@@ -6,10 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    Error, HostKeeper, Outcome, Places,
-    keeper::{USR, failed},
-};
+use super::{Error, HostKeeper, Outcome, Places, error::failed, keeper::USR};
 use crate::{
     seal::{Level, Volume},
     sys::{

@@ -1,29 +1,25 @@
-//! The keeper of one volume, and the two steps that only turn the seal.
+//! The keeper of one volume.
 
 use std::{
     cell::RefCell,
-    io,
     os::fd::{AsFd as _, BorrowedFd},
-    path::{Path, PathBuf},
+    path::Path,
     time::Duration,
 };
 
 use super::{
-    Frontend, Opener, Opening, Openings, OpeningsError, Outcome, World,
-    history::{self, Event, History, What},
+    Error, Frontend, Opener, Openings, Outcome, Places, World, error::failed, history::History,
 };
 use crate::{
     config::{self, Config, Usr},
-    dpkg::{admin_dir::AdminDir, frontend},
-    hold::{self, Ledger, Listing, Lock, Store, ledger, lock},
-    seal::{self, Level, Seal, Volume, Wanted, wanted::Source},
+    dpkg::frontend,
+    hold::{self, Ledger, Listing, Lock, Store, ledger},
+    seal::{Level, Seal, Volume, Wanted, wanted::Source},
     sys::{
-        clock::unix_seconds,
         lease::{HostLeases, Leases},
         links::{HostLinks, Links},
         mount::{HostMounts, Mounts, read_mountinfo},
     },
-    track::process::is_running,
 };
 
 /// What is to be kept read-only.
@@ -35,76 +31,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The same for a step that is tried again where it fails.
 const SHORT_PATIENCE: Duration = Duration::from_millis(200);
 
-/// Where things are.
-#[derive(Clone, Debug)]
-pub struct Places {
-    /// The settings.
-    pub config: PathBuf,
-    /// What the administrator wants read-only.
-    pub fstab: PathBuf,
-    /// What the holds were.
-    pub ledger: PathBuf,
-    /// What the transactions were.
-    pub history: PathBuf,
-    /// The mount point, where the volume is not that of /usr.
-    pub beside: Option<PathBuf>,
-    /// One writer at a time.
-    pub lock: PathBuf,
-    /// Why the volume is writable.
-    pub openings: PathBuf,
-    /// There while the administrator has rousr disabled.
-    pub disabled: PathBuf,
-    /// dpkg's database.
-    pub dpkg: AdminDir,
-}
-
-impl Default for Places {
-    fn default() -> Self {
-        Self {
-            config: config::PATH.into(),
-            fstab: "/etc/fstab".into(),
-            ledger: "/var/lib/rousr/ledger".into(),
-            history: "/var/lib/rousr/history".into(),
-            beside: None,
-            lock: "/run/rousr/lock".into(),
-            openings: "/run/rousr/open".into(),
-            disabled: "/var/lib/rousr/disabled".into(),
-            dpkg: AdminDir::from_environment(),
-        }
-    }
-}
-
-/// Why a step of a transaction failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// /usr is on no mounted filesystem.
-    #[error("no mount holds {}; is /proc mounted?", .0.display())]
-    NoVolume(PathBuf),
-    /// The mounts, /proc or leases cannot be used at all.
-    #[error("cannot {what}: {source}")]
-    System {
-        /// What was tried.
-        what: &'static str,
-        /// The error.
-        source: io::Error,
-    },
-    /// Another process is at work.
-    #[error(transparent)]
-    Lock(#[from] lock::Error),
-    /// The level could not be changed.
-    #[error(transparent)]
-    Seal(#[from] seal::Error),
-    /// The hold directory cannot be used.
-    #[error(transparent)]
-    Hold(#[from] hold::Error),
-    /// The record of why the volume is writable cannot be used.
-    #[error(transparent)]
-    Openings(#[from] OpeningsError),
-    /// What was done is not in the history.
-    #[error(transparent)]
-    History(#[from] history::Unwritable),
-}
-
 /// Keeps one volume: owns its seal and its holds.
 #[derive(Debug)]
 pub struct Keeper<M, L, S> {
@@ -113,7 +39,7 @@ pub struct Keeper<M, L, S> {
     pub(super) links: L,
     pub(super) leases: S,
     pub(super) ledger: Ledger,
-    history: History,
+    pub(super) history: History,
     pub(super) places: Places,
     /// How long windows were open that nobody asked for yet.
     pub(super) windows: RefCell<Vec<Duration>>,
@@ -242,24 +168,6 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         Ok(openings.map_or_else(Vec::new, |openings| openings.openers().collect()))
     }
 
-    /// Its openers that are gone and did not tell their end.
-    ///
-    /// Of one of which it cannot be told it is assumed: sealed too early is told at once, and open for
-    /// ever is not.
-    ///
-    /// # Errors
-    ///
-    /// As [`openings`](Self::openings).
-    pub fn abandoned(&self) -> Result<Vec<Opener>, Error> {
-        let Some(openings) = self.openings()? else {
-            return Ok(Vec::new());
-        };
-        let openers = openings.openers();
-        Ok(openers
-            .filter(|&opener| self.is_over(&openings, opener))
-            .collect())
-    }
-
     /// dpkg's database.
     pub fn admin_dir(&self) -> &Path {
         self.places.dpkg.path()
@@ -280,85 +188,6 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         match self.store(mount.as_fd())? {
             Some(store) => Ok(store.list()?),
             None => Ok(Listing::default()),
-        }
-    }
-
-    /// Makes the volume writable, and records for whom and what is wanted afterwards.
-    ///
-    /// # Errors
-    ///
-    /// Fails where the volume stays read-only; nothing has changed then.
-    pub fn open_for(&self, opener: Opener) -> Result<Outcome, Error> {
-        self.open_by(opener, None)
-    }
-
-    fn open_by(&self, opener: Opener, frontend: Option<Frontend>) -> Result<Outcome, Error> {
-        let _lock = self.lock()?;
-        let wanted = self.wanted()?;
-        if wanted == Level::Open {
-            return self.outcome(wanted);
-        }
-        let before = self.openings()?;
-        let mut openings = before.clone().unwrap_or_else(|| Openings::new(wanted));
-        openings.add(Opening {
-            opener,
-            began: unix_seconds(),
-        });
-        if opener == Opener::Transaction {
-            openings.frontends.enter(frontend, self);
-        }
-        let mut warnings = Vec::new();
-        warnings.extend(self.config().err().map(|error| error.to_string()));
-        // Without the record a crash leaves the volume writable until the next transaction, which
-        // is no reason not to upgrade.
-        if let Err(error) = openings.store(&self.places.openings) {
-            warnings.push(error.to_string());
-        }
-        if let Err(error) = self.seal.unseal() {
-            self.take_back(before);
-            return Err(error.into());
-        }
-        self.note([What::Opened { opener }], &mut warnings);
-        Ok(Outcome {
-            warnings,
-            ..self.outcome(wanted)?
-        })
-    }
-
-    /// Half an unseal is none. What fails here is less than what failed before, which is told.
-    fn take_back(&self, before: Option<Openings>) {
-        let _ = match before {
-            Some(before) => before.store(&self.places.openings),
-            None => {
-                let _ = self.seal.seal();
-                Openings::remove(&self.places.openings)
-            }
-        };
-    }
-
-    /// Begins a transaction.
-    ///
-    /// # Errors
-    ///
-    /// As [`open_for`](Self::open_for).
-    pub fn begin(&self) -> Result<Outcome, Error> {
-        self.begin_by(None)
-    }
-
-    /// Begins a transaction of this frontend, or one inside of another's.
-    ///
-    /// # Errors
-    ///
-    /// As [`open_for`](Self::open_for).
-    pub fn begin_by(&self, frontend: Option<Frontend>) -> Result<Outcome, Error> {
-        self.open_by(Opener::Transaction, frontend)
-    }
-
-    pub(super) fn is_over(&self, openings: &Openings, opener: Opener) -> bool {
-        match opener {
-            Opener::Transaction => openings.frontends.are_gone(self),
-            Opener::Administrator { until } => until.is_some_and(|until| until <= unix_seconds()),
-            Opener::Command { pid, started } => !is_running(pid, started),
         }
     }
 
@@ -386,31 +215,6 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         }
     }
 
-    /// Writes to the history what only its caller knows.
-    ///
-    /// # Errors
-    ///
-    /// Fails where another process is at work, or the file cannot be written.
-    pub fn remember(&self, what: impl IntoIterator<Item = What>) -> Result<(), Error> {
-        let _lock = self.lock_soon()?;
-        Ok(self.history.append(&self.events(what))?)
-    }
-
-    fn events(&self, what: impl IntoIterator<Item = What>) -> Vec<Event> {
-        let event = |what| Event {
-            beside: self.places.beside.clone(),
-            ..Event::now(what)
-        };
-        what.into_iter().map(event).collect()
-    }
-
-    /// Writes to the history, which is for people only: a failure is told and nothing else.
-    pub(super) fn note(&self, what: impl IntoIterator<Item = What>, trouble: &mut Vec<String>) {
-        if let Err(error) = self.history.append(&self.events(what)) {
-            trouble.push(error.to_string());
-        }
-    }
-
     pub(super) fn outcome(&self, wanted: Level) -> Result<Outcome, Error> {
         Ok(Outcome {
             level: self.level()?,
@@ -433,8 +237,4 @@ impl<M, L, S> World for Keeper<M, L, S> {
     fn is_running(&self, frontend: Frontend) -> bool {
         frontend.is_running()
     }
-}
-
-pub(super) fn failed(what: &'static str) -> impl FnOnce(io::Error) -> Error {
-    move |source| Error::System { what, source }
 }

@@ -10,16 +10,20 @@
 //! The agent runs these steps; where it is not running, apt's hooks run the same code. Both take
 //! the same lock.
 
+mod begin;
 mod beside;
 mod dropped;
+mod error;
 mod finish;
 mod frontends;
 pub mod history;
 mod keeper;
 mod openings;
+mod places;
 mod preserve;
 mod reap;
 mod reconcile;
+mod remember;
 mod window;
 mod write_order;
 
@@ -30,9 +34,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::seal::Level;
 
+pub use error::Error;
 pub use frontends::{Awaited, Frontend, Frontends, World};
-pub use keeper::{Error, HostKeeper, Keeper, Places};
+pub use keeper::{HostKeeper, Keeper};
 pub use openings::{Opener, Opening, Openings, OpeningsError};
+pub use places::Places;
 pub use reap::{Reaped, Reaping};
 pub use write_order::WriteOrder;
 

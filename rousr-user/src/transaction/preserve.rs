@@ -11,6 +11,7 @@ use std::{
 use super::{
     Error, Keeper, Opener, Outcome,
     dropped::free_directories,
+    error::failed,
     history::{Package, What},
 };
 use crate::{
@@ -143,9 +144,9 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         let root = self
             .links
             .stat_open(mount.as_fd())
-            .map_err(super::keeper::failed("look at the mount's root"))?;
-        let snapshot = procfs::snapshot(root.device)
-            .map_err(super::keeper::failed("see which files are in use (/proc)"))?;
+            .map_err(failed("look at the mount's root"))?;
+        let snapshot =
+            procfs::snapshot(root.device).map_err(failed("see which files are in use (/proc)"))?;
         Ok(snapshot.links)
     }
 }

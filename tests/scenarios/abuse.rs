@@ -1,0 +1,223 @@
+//! What a user without privileges may try against holds, sockets, hooks and files of rousr: none of it has any
+//! effect.
+
+mod root {
+    use std::{
+        collections::BTreeSet,
+        fs::{self, File},
+        os::unix::fs::PermissionsExt as _,
+        time::Duration,
+    };
+
+    use rousr_tests::{
+        Background, agent_pid, assert_sealed, begin, holds, inode, json,
+        package::{self, FOLDER, Packed},
+        shell, succeed, wait, wait_for_reap,
+    };
+
+    /// Who tries: nobody's, without a group of anybody's.
+    const USER: &str = "setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs";
+
+    /// The same, where set-id programs are to work.
+    const USER_WITH_SET_ID: &str = "setpriv --reuid=65534 --regid=65534 --clear-groups";
+
+    /// Lines of shell that have to fail. `$hold` is the path of a hold.
+    const TRIES: [(&str, &str); 30] = [
+        ("list the holds", "ls /usr/.rousr"),
+        ("look at a hold", "stat $hold"),
+        ("read a hold", "cat $hold"),
+        ("run a hold", "$hold"),
+        ("link a hold", "ln $hold /tmp/stolen"),
+        (
+            "remove a hold",
+            "rm -f $hold; [ ! -d /usr/.rousr/nowhere ] && false",
+        ),
+        ("put a file among the holds", "touch /usr/.rousr/1"),
+        ("replace the hold directory", "mv /usr/.rousr /usr/.other"),
+        (
+            "link beside the hold directory",
+            "ln -s /etc/shadow /usr/.rousr2",
+        ),
+        ("remount /usr", "mount -o remount,rw /usr"),
+        (
+            "ask the agent",
+            "curl -sS --unix-socket /run/rousr/control.sock http://x/",
+        ),
+        (
+            "read metrics",
+            "curl -sS --unix-socket /run/rousr/metrics.sock http://x/metrics",
+        ),
+        (
+            "put a socket in the agent's place",
+            "rm -f /run/rousr/control.sock && ln -s /tmp/x /run/rousr/control.sock",
+        ),
+        (
+            "say that /usr is open",
+            "echo '{\"wanted\":\"open\",\"reasons\":[]}' >/run/rousr/open",
+        ),
+        ("take the lock", "flock -n /run/rousr/lock true"),
+        ("read the ledger", "cat /var/lib/rousr/ledger"),
+        ("write to the ledger", "echo x >>/var/lib/rousr/ledger"),
+        ("disable it by a file", "touch /var/lib/rousr/disabled"),
+        (
+            "configure it",
+            "mkdir -p /etc/rousr && echo 'usr = \"writable\"' >/etc/rousr/rousr.conf",
+        ),
+        ("reach the maps", "ls /sys/fs/bpf/rousr/"),
+        ("kill the agent", "kill -KILL $agent"),
+        ("use the agent's descriptors", "ls /proc/$agent/fd"),
+        ("rousr unseal", "rousr unseal"),
+        ("rousr exec", "rousr exec true"),
+        ("rousr disable", "rousr disable"),
+        ("rousr restart", "rousr restart --yes"),
+        ("rousr agent", "rousr agent"),
+        ("rousr agent --settle", "rousr agent --settle"),
+        ("rousr agent --detach-all", "rousr agent --detach-all"),
+        (
+            "unseal as root of a user namespace",
+            "unshare -Ur rousr unseal",
+        ),
+    ];
+
+    /// Hooks forgive, and may succeed: they must have done nothing.
+    const HARMLESS: [&str; 6] = [
+        "rousr apt pre-invoke",
+        "printf 'VERSION 3\\n\\ndpkg 1 amd64 none > - - none **REMOVE**\\n' | rousr apt pre-install-pkgs",
+        "rousr apt post-invoke",
+        "DPKG_HOOK_ACTION=remove rousr dpkg pre-invoke",
+        "rousr dpkg post-invoke",
+        "unshare -Urm sh -c 'mount -t tmpfs x /usr/share && rousr apt pre-invoke; rousr apt post-invoke; rousr seal'",
+    ];
+
+    /// All that must not change.
+    #[derive(Debug, PartialEq)]
+    struct State {
+        holds: BTreeSet<u64>,
+        ledger: Vec<u8>,
+        agent: String,
+        transactions: usize,
+        configuration: bool,
+    }
+
+    impl State {
+        #[track_caller]
+        fn look() -> Self {
+            assert_sealed();
+            Self {
+                holds: holds().into_iter().collect(),
+                ledger: fs::read("/var/lib/rousr/ledger").expect("the ledger"),
+                agent: agent_pid(),
+                transactions: json("rousr history --json")["transactions"]
+                    .as_array()
+                    .map_or(0, Vec::len),
+                configuration: fs::exists("/etc/rousr/rousr.conf").expect("readable"),
+            }
+        }
+    }
+
+    fn packed(name: &str, content: Vec<u8>, mode: u32) -> Packed {
+        Packed {
+            name: name.into(),
+            content,
+            mode,
+        }
+    }
+
+    #[test]
+    fn nothing_that_a_user_tries_has_an_effect() {
+        begin();
+        let [old, new] = ["1", "2"].map(|version| {
+            let script = format!("#!/bin/sh\necho {version}\n");
+            package::build(version, &[packed("tool", script.into(), 0o755)])
+        });
+        package::install(&old);
+        let path = format!("{FOLDER}/tool");
+        let held = inode(&path);
+        let user = File::open(&path).expect("opened");
+        package::install(&new);
+        assert!(holds().contains(&held));
+        let variables = format!("hold=/usr/.rousr/{held} agent={}", agent_pid());
+        let before = State::look();
+        let attempt = |line: &str| {
+            let script = format!("{variables}\nexport hold agent\n{line}\n");
+            fs::write("/run/abuse.sh", script).expect("written");
+            shell(&format!("{USER} sh /run/abuse.sh"))
+        };
+        for (what, line) in TRIES {
+            let tried = attempt(line);
+            assert_ne!(tried.status, 0, "{what}: {}", tried.output);
+            assert_eq!(State::look(), before, "{what}: {}", tried.output);
+        }
+        for line in HARMLESS {
+            let tried = attempt(line);
+            assert_eq!(State::look(), before, "{line}: {}", tried.output);
+        }
+        drop(user);
+        wait_for_reap();
+        succeed("apt-get -y -q purge rousr-kinds");
+    }
+
+    /// Whoever kept a descriptor of it could run it as root for as long as he likes.
+    #[test]
+    fn an_old_set_id_program_is_one_no_more() {
+        begin();
+        let id = fs::read("/usr/bin/id").expect("id");
+        let [old, new] =
+            ["1", "2"].map(|version| package::build(version, &[packed("id", id.clone(), 0o4755)]));
+        package::install(&old);
+        let path = format!("{FOLDER}/id");
+        assert_eq!(
+            fs::metadata(&path).expect("there").permissions().mode() & 0o7777,
+            0o4755
+        );
+        let held = inode(&path);
+        for file in ["/run/abuse.go", "/run/abuse.out"] {
+            fs::remove_file(file).ok();
+        }
+        // As root of its file, before; as itself, after.
+        let script = format!(
+            "exec 9<{path}\n/proc/self/fd/9 -u\nwhile [ ! -e /run/abuse.go ]; do sleep 0.1; done\n/proc/self/fd/9 -u\n"
+        );
+        fs::write("/run/abuse.sh", script).expect("written");
+        let user = Background::start(&format!(
+            "{USER_WITH_SET_ID} sh /run/abuse.sh >/run/abuse.out 2>&1"
+        ));
+        let told = || fs::read_to_string("/run/abuse.out").unwrap_or_default();
+        wait(Duration::from_secs(20), "it was root's", || told() == "0\n");
+        package::install(&new);
+        assert!(holds().contains(&held), "{:?}", holds());
+        let mode = succeed(&format!("stat -c %a /usr/.rousr/{held}"));
+        assert_eq!(mode.trim(), "755");
+        fs::write("/run/abuse.go", "").expect("written");
+        wait(Duration::from_secs(20), "it is nobody's", || {
+            told() == "0\n65534\n"
+        });
+        drop(user);
+        wait_for_reap();
+        succeed("apt-get -y -q purge rousr-kinds");
+    }
+
+    /// Files of a filesystem of his own, under the same names, are not taken for those of /usr.
+    #[test]
+    fn files_of_another_usr_are_not_held() {
+        begin();
+        let script = "mount -t tmpfs x /usr/share && cd /usr/share && \
+             i=0; while [ $i -lt 300 ]; do : >$i; i=$((i+1)); done; \
+             exec 9<1 8<'200' && touch /tmp/abuse.ready && sleep 1000";
+        fs::write("/run/abuse.sh", script).expect("written");
+        fs::remove_file("/tmp/abuse.ready").ok();
+        let user = Background::start(&format!("{USER} unshare -Urm sh /run/abuse.sh"));
+        wait(Duration::from_secs(20), "its files are open", || {
+            fs::exists("/tmp/abuse.ready").expect("readable")
+        });
+        succeed("rousr exec true");
+        assert_eq!(holds().len(), 0, "{:?}", holds());
+        let told = json("rousr history --last 1 --json");
+        assert!(
+            told["transactions"][0]["holds"].as_u64() > Some(0),
+            "{told:#}"
+        );
+        assert_sealed();
+        drop(user);
+    }
+}
