@@ -42,10 +42,11 @@ fn read_only_line(line: &[u8], mount_point: &Path) -> Option<bool> {
         return None;
     }
     let _fs_type = fields.next()?;
+    // `defaults` says nothing, wherever it stands (`userspace_opts_map`, util-linux's libmount/src/optmap.c).
     let options = fields.next().unwrap_or(b"defaults");
     let flag = |option: &[u8]| match option {
         b"ro" => Some(true),
-        b"rw" | b"defaults" => Some(false),
+        b"rw" => Some(false),
         _ => None,
     };
     Some(
@@ -65,7 +66,7 @@ mod tests {
     #[test]
     fn finds_the_option_of_the_mount_point() {
         let read_only = |fstab, mount_point| Some(entry(fstab, mount_point)?.read_only);
-        let cases: [(&[u8], Option<bool>); 11] = [
+        let cases: [(&[u8], Option<bool>); 12] = [
             (b"", None),
             (b"# UNCONFIGURED FSTAB FOR BASE SYSTEM\n", None),
             (b"#LABEL=usr /usr ext4 ro 0 2\n", None),
@@ -73,6 +74,7 @@ mod tests {
             (b"LABEL=usr\t/usr/\text4  nodev,ro,relatime", Some(true)),
             (b"LABEL=usr /usr ext4 ro,rw 0 2\n", Some(false)),
             (b"LABEL=usr /usr ext4 defaults,ro 0 2\n", Some(true)),
+            (b"LABEL=usr /usr ext4 ro,defaults 0 2\n", Some(true)),
             (b"LABEL=usr /usr ext4 errors=remount-ro 0 2\n", Some(false)),
             (b"LABEL=usr /usr ext4\n", Some(false)),
             (b"LABEL=usr /usr\nLABEL=usr /usr/local ext4 ro\n", None),
