@@ -45,7 +45,7 @@ pub fn unescape(text: &str) -> Option<PathBuf> {
 }
 
 /// For `#[serde(with = "path")]` on an `Option<PathBuf>`.
-pub(super) mod path {
+pub(crate) mod path {
     use std::path::PathBuf;
 
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     dpkg::hook::{Action, Kind, Version},
-    hold::ledger::Record,
+    hold::{escape, ledger::Record},
     seal::Level,
     track::process::Who,
     transaction::Opener,
@@ -21,8 +21,13 @@ use crate::{
 pub struct Event {
     /// When, in milliseconds since 1970 (UTC).
     pub unix_milliseconds: u64,
-    /// The mount point of another filesystem below /usr, where it is about one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The mount point of another filesystem below /usr, where it is about one, as
+    /// [`escape::escape`] writes it.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "escape::path"
+    )]
     pub beside: Option<PathBuf>,
     /// What it was.
     #[serde(flatten)]

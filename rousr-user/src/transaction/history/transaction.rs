@@ -91,13 +91,13 @@ fn add(transactions: &mut Vec<Transaction>, event: Event) {
         } => {
             if !is_beside {
                 last.packages.extend(packages);
-                last.files += files;
+                last.files = last.files.saturating_add(files);
             }
-            last.holds += holds;
+            last.holds = last.holds.saturating_add(holds);
         }
         What::Settled { level, gone, kept } => {
-            last.settled += gone;
-            last.kept += kept;
+            last.settled = last.settled.saturating_add(gone);
+            last.kept = last.kept.saturating_add(kept);
             if !is_beside {
                 last.ended_unix_milliseconds = Some(at);
                 last.level = Some(level);
@@ -113,6 +113,8 @@ fn add(transactions: &mut Vec<Transaction>, event: Event) {
 
 #[cfg(test)]
 mod tests {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+
     use proptest::prelude::*;
 
     use super::*;
@@ -230,6 +232,34 @@ mod tests {
         assert_eq!((one.packages.len(), one.files, one.holds), (1, 5, 6));
         assert_eq!((one.settled, one.kept), (4, 2));
         assert_eq!(one.ended_unix_milliseconds, Some(120));
+    }
+
+    #[test]
+    fn damaged_numbers_are_survived() {
+        let damaged = |at| {
+            let what = What::Settled {
+                level: Level::Sealed,
+                gone: u64::MAX,
+                kept: u64::MAX,
+            };
+            event(at, what)
+        };
+        let all = transactions(vec![opened(1, Opener::Transaction), damaged(2), damaged(3)]);
+        assert_eq!((all[0].settled, all[0].kept), (u64::MAX, u64::MAX));
+    }
+
+    #[test]
+    fn a_mount_point_need_not_be_text() {
+        let event = Event {
+            beside: Some(OsStr::from_bytes(b"/usr/a\xff\n").into()),
+            ..settled(1)
+        };
+        let line = serde_json::to_vec(&event).expect("JSON");
+        assert!(!line.contains(&b'\n'));
+        assert_eq!(
+            serde_json::from_slice::<Event>(&line).expect("an event"),
+            event
+        );
     }
 
     proptest! {
