@@ -14,7 +14,7 @@ use std::time::SystemTime;
 
 use crate::{json_lines, sys::step::step};
 
-pub use record::{Entries, Entry, Event, Record, apply};
+pub use record::{Entries, Entry, Event, Record, all, apply};
 
 /// A line that cannot be read, or the whole file.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -101,7 +101,7 @@ impl Ledger {
         if length < SMALL {
             return Ok(());
         }
-        let lines = json_lines::to_lines(&record::all(entries))
+        let lines = json_lines::to_lines(&all(entries))
             .map_err(io::Error::from)
             .map_err(self.unwritable())?;
         match length / 4 > lines.len() as u64 {
@@ -115,7 +115,7 @@ impl Ledger {
     pub fn replace_damaged(&self, entries: &Entries) -> Result<PathBuf, Unwritable> {
         let now = record::milliseconds(SystemTime::now());
         let aside = self.path.with_extension(format!("damaged-{now}"));
-        json_lines::to_lines(&record::all(entries))
+        json_lines::to_lines(&all(entries))
             .map_err(io::Error::from)
             .and_then(|lines| self.replace(&lines, Some(&aside)))
             .map_err(self.unwritable())?;

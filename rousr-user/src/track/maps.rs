@@ -5,14 +5,15 @@ use std::{
 };
 
 /// Paths by the address where a mapping begins and the inode's number.
-pub(super) type Mapped = HashMap<(u64, u64), PathBuf>;
+pub type Mapped = HashMap<(u64, u64), PathBuf>;
 
 /// What a process has mapped; nothing where it has ended.
 pub(super) fn read(pid: u32) -> Mapped {
     parse(&fs::read(format!("/proc/{pid}/maps")).unwrap_or_default())
 }
 
-fn parse(text: &[u8]) -> Mapped {
+/// The paths that `text`, the content of a maps file, names.
+pub fn parse(text: &[u8]) -> Mapped {
     text.split(|&byte| byte == b'\n').filter_map(line).collect()
 }
 

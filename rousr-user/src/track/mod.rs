@@ -8,7 +8,7 @@ mod container;
 pub mod control_group;
 pub mod fanotify;
 pub mod kernel_side;
-mod maps;
+pub mod maps;
 pub mod modules;
 pub mod process;
 pub mod procfs;

@@ -142,7 +142,7 @@ pub(super) fn milliseconds(time: SystemTime) -> u64 {
 }
 
 /// What makes a ledger of these entries.
-pub(super) fn all(entries: &Entries) -> Vec<Record> {
+pub fn all(entries: &Entries) -> Vec<Record> {
     let mut records = Vec::new();
     for (&inode, entry) in entries {
         let since = SystemTime::UNIX_EPOCH + Duration::from_millis(entry.since_unix_milliseconds);

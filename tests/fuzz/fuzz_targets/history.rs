@@ -1,0 +1,5 @@
+//! Fuzzes the parser of the history.
+
+#![cfg_attr(fuzzing, no_main)]
+
+rousr_fuzz::target!(history);

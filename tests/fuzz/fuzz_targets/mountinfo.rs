@@ -1,0 +1,5 @@
+//! Fuzzes the parser of `/proc/PID/mountinfo`.
+
+#![cfg_attr(fuzzing, no_main)]
+
+rousr_fuzz::target!(mountinfo);
