@@ -5,6 +5,7 @@ mod bench;
 mod cache;
 mod cargo;
 mod demo;
+mod fuzz;
 mod guest;
 mod install;
 mod kills;
@@ -31,6 +32,7 @@ enum Task {
     Torture(torture::Arguments),
     Kills(kills::Arguments),
     Powercut(powercut::Arguments),
+    Fuzz(fuzz::Arguments),
     Vm(vm::Arguments),
     Demo(demo::Arguments),
     #[command(subcommand)]
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Task::Torture(arguments) => torture::run(&arguments),
         Task::Kills(arguments) => kills::run(&arguments),
         Task::Powercut(arguments) => powercut::run(&arguments),
+        Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Vm(arguments) => vm::run(arguments),
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Bench(benchmark) => bench::run(&benchmark),

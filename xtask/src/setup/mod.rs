@@ -1,6 +1,6 @@
 //! `cargo xtask setup`: everything the other tasks need beside cargo itself.
 
-mod bpf_linker;
+mod cargo_program;
 mod programs;
 mod rust_src;
 
@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 use crate::lab::{busybox, image, tools, upgrade};
 use crate::lab::{kernel::Kernel, layout::Layout};
 use crate::{cache, say};
+use cargo_program::{BPF_LINKER, CARGO_FUZZ};
 
 /// Prepare the machine: programs, the BPF toolchain, kernels and the guest's image
 ///
@@ -72,10 +73,12 @@ pub(crate) enum Need {
     Layout(Layout),
     /// The tools that benchmarks compare with.
     Tools,
+    /// What builds the fuzz targets.
+    CargoFuzz,
 }
 
 impl Need {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Programs,
         Self::BpfLinker,
         Self::RustSrc,
@@ -86,6 +89,7 @@ impl Need {
         Self::Busybox,
         Self::Image,
         Self::Tools,
+        Self::CargoFuzz,
     ];
 
     /// What compiles the BPF program.
@@ -102,10 +106,18 @@ impl Need {
         Self::Image,
     ];
 
+    /// What fuzzing takes; among Debian's programs is a C++ compiler.
+    pub(crate) const FUZZ: &[Self] = &[
+        Self::Programs,
+        Self::BpfLinker,
+        Self::RustSrc,
+        Self::CargoFuzz,
+    ];
+
     fn name(self) -> String {
         match self {
             Self::Programs => "programs".into(),
-            Self::BpfLinker => "bpf-linker".into(),
+            Self::BpfLinker => BPF_LINKER.name.into(),
             Self::RustSrc => "rust-src".into(),
             Self::Kernel(kernel) => format!("kernel {}", kernel.name()),
             Self::Upgrade => "upgrade".into(),
@@ -113,6 +125,7 @@ impl Need {
             Self::Image => "guest image".into(),
             Self::Layout(layout) => format!("layout {}", layout.name()),
             Self::Tools => tools::TOOLS.join(" and "),
+            Self::CargoFuzz => CARGO_FUZZ.name.into(),
         }
     }
 
@@ -124,7 +137,7 @@ impl Need {
     fn present(self) -> Result<Option<String>> {
         match self {
             Self::Programs => Ok(programs::missing().is_empty().then(programs::names)),
-            Self::BpfLinker => Ok(bpf_linker::present()),
+            Self::BpfLinker => Ok(BPF_LINKER.present()),
             Self::RustSrc => rust_src::present(),
             Self::Kernel(kernel) => Ok(kernel.version()?.map(|version| format!("Linux {version}"))),
             Self::Upgrade => {
@@ -140,6 +153,7 @@ impl Need {
                 None => Some("needs no disk".into()),
             }),
             Self::Tools => Ok(tools::folder()?.exists().then(|| "from trixie".into())),
+            Self::CargoFuzz => Ok(CARGO_FUZZ.present()),
         }
     }
 
@@ -152,7 +166,7 @@ impl Need {
         let step = say::Step::start(self.name(), self.doing());
         match self {
             Self::Programs => programs::provide(),
-            Self::BpfLinker => bpf_linker::provide(),
+            Self::BpfLinker => BPF_LINKER.provide(),
             Self::RustSrc => rust_src::provide(&step),
             Self::Kernel(kernel) => kernel.provide(),
             Self::Upgrade => upgrade::provide(),
@@ -160,6 +174,7 @@ impl Need {
             Self::Image => image::provide(),
             Self::Layout(layout) => layout.provide(),
             Self::Tools => tools::provide(),
+            Self::CargoFuzz => CARGO_FUZZ.provide(),
         }
         .with_context(|| format!("setup of {} failed", self.name()))?;
         let what = self.present()?.with_context(|| {
@@ -172,7 +187,7 @@ impl Need {
     fn doing(self) -> &'static str {
         match self {
             Self::Programs => "installing Debian packages",
-            Self::BpfLinker => "cargo install, a minute or two",
+            Self::BpfLinker | Self::CargoFuzz => "cargo install, a minute or two",
             Self::RustSrc => "looking for the source of the active rustc",
             Self::Kernel(_) | Self::Upgrade | Self::Busybox | Self::Tools => "downloading",
             Self::Image => "building, half a minute",

@@ -12,7 +12,7 @@ struct Program {
     package: &'static str,
 }
 
-const PROGRAMS: [Program; 9] = [
+const PROGRAMS: [Program; 10] = [
     Program {
         name: "qemu-system-x86_64",
         package: "qemu-system-x86",
@@ -49,6 +49,11 @@ const PROGRAMS: [Program; 9] = [
     Program {
         name: "newuidmap",
         package: "uidmap",
+    },
+    // libFuzzer is C++.
+    Program {
+        name: "c++",
+        package: "g++",
     },
 ];
 
