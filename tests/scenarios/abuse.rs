@@ -15,6 +15,8 @@ mod root {
         shell, succeed, wait, wait_for_reap,
     };
 
+    const SECONDS: Duration = Duration::from_secs(20);
+
     /// Who tries: nobody's, without a group of anybody's.
     const USER: &str = "setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs";
 
@@ -93,24 +95,21 @@ mod root {
     #[derive(Debug, PartialEq)]
     struct State {
         holds: BTreeSet<u64>,
-        ledger: Vec<u8>,
-        agent: String,
-        transactions: usize,
-        configuration: bool,
+        files: [Vec<u8>; 2],
+        is_configured: bool,
     }
 
     impl State {
         #[track_caller]
-        fn look() -> Self {
+        fn look(agent: &str) -> Self {
             assert_sealed();
+            let name = fs::read_to_string(format!("/proc/{agent}/comm"));
+            assert_eq!(name.expect("the agent runs"), "rousr\n");
             Self {
                 holds: holds().into_iter().collect(),
-                ledger: fs::read("/var/lib/rousr/ledger").expect("the ledger"),
-                agent: agent_pid(),
-                transactions: json("rousr history --json")["transactions"]
-                    .as_array()
-                    .map_or(0, Vec::len),
-                configuration: fs::exists("/etc/rousr/rousr.conf").expect("readable"),
+                files: ["ledger", "history"]
+                    .map(|name| fs::read(format!("/var/lib/rousr/{name}")).expect("readable")),
+                is_configured: fs::exists("/etc/rousr/rousr.conf").expect("readable"),
             }
         }
     }
@@ -136,8 +135,9 @@ mod root {
         let user = File::open(&path).expect("opened");
         package::install(&new);
         assert!(holds().contains(&held));
-        let variables = format!("hold=/usr/.rousr/{held} agent={}", agent_pid());
-        let before = State::look();
+        let agent = agent_pid();
+        let variables = format!("hold=/usr/.rousr/{held} agent={agent}");
+        let before = State::look(&agent);
         let attempt = |line: &str| {
             let script = format!("{variables}\nexport hold agent\n{line}\n");
             fs::write("/run/abuse.sh", script).expect("written");
@@ -146,18 +146,19 @@ mod root {
         for (what, line) in TRIES {
             let tried = attempt(line);
             assert_ne!(tried.status, 0, "{what}: {}", tried.output);
-            assert_eq!(State::look(), before, "{what}: {}", tried.output);
+            assert_eq!(State::look(&agent), before, "{what}: {}", tried.output);
         }
         for line in HARMLESS {
             let tried = attempt(line);
-            assert_eq!(State::look(), before, "{line}: {}", tried.output);
+            assert_eq!(State::look(&agent), before, "{line}: {}", tried.output);
         }
         drop(user);
         wait_for_reap();
         succeed("apt-get -y -q purge rousr-kinds");
     }
 
-    /// Whoever kept a descriptor of it could run it as root for as long as he likes.
+    /// Whoever kept a descriptor of it could run it as root for as long as he likes. dpkg takes the bits from
+    /// what it replaces; nobody does where it is replaced by hand, or dpkg does not get there.
     #[test]
     fn an_old_set_id_program_is_one_no_more() {
         begin();
@@ -166,35 +167,56 @@ mod root {
             ["1", "2"].map(|version| package::build(version, &[packed("id", id.clone(), 0o4755)]));
         package::install(&old);
         let path = format!("{FOLDER}/id");
-        assert_eq!(
-            fs::metadata(&path).expect("there").permissions().mode() & 0o7777,
-            0o4755
-        );
-        let held = inode(&path);
-        for file in ["/run/abuse.go", "/run/abuse.out"] {
-            fs::remove_file(file).ok();
+        let by_hand = format!("rousr exec sh -c 'cp -p {path} {path}.new && mv {path}.new {path}'");
+        let by_dpkg = format!("apt-get -y -q install {}", new.display());
+        for (replace, after) in [(by_hand, "0\n65534\n"), (by_dpkg, "0\ndenied\n")] {
+            let mode = fs::metadata(&path).expect("there").permissions().mode();
+            assert_eq!(mode & 0o7777, 0o4755);
+            let held = inode(&path);
+            let user = Descriptor::of(&path);
+            wait(SECONDS, "it was root's", || user.told() == "0\n");
+            succeed(&replace);
+            assert!(holds().contains(&held), "{:?}", holds());
+            let mode = succeed(&format!("stat -c %a /usr/.rousr/{held}"));
+            assert!(mode.trim().len() == 3, "{mode}");
+            fs::write(Descriptor::GO, "").expect("written");
+            wait(SECONDS, "it is root's no more", || user.told() == after);
+            drop(user);
+            wait_for_reap();
         }
-        // As root of its file, before; as itself, after.
-        let script = format!(
-            "exec 9<{path}\n/proc/self/fd/9 -u\nwhile [ ! -e /run/abuse.go ]; do sleep 0.1; done\n/proc/self/fd/9 -u\n"
-        );
-        fs::write("/run/abuse.sh", script).expect("written");
-        let user = Background::start(&format!(
-            "{USER_WITH_SET_ID} sh /run/abuse.sh >/run/abuse.out 2>&1"
-        ));
-        let told = || fs::read_to_string("/run/abuse.out").unwrap_or_default();
-        wait(Duration::from_secs(20), "it was root's", || told() == "0\n");
-        package::install(&new);
-        assert!(holds().contains(&held), "{:?}", holds());
-        let mode = succeed(&format!("stat -c %a /usr/.rousr/{held}"));
-        assert_eq!(mode.trim(), "755");
-        fs::write("/run/abuse.go", "").expect("written");
-        wait(Duration::from_secs(20), "it is nobody's", || {
-            told() == "0\n65534\n"
-        });
-        drop(user);
-        wait_for_reap();
         succeed("apt-get -y -q purge rousr-kinds");
+    }
+
+    /// A user who keeps a descriptor of a program, and runs it by that: at once, and when told to.
+    struct Descriptor {
+        _shell: Background,
+    }
+
+    impl Descriptor {
+        const GO: &str = "/run/abuse.go";
+        const OUTPUT: &str = "/run/abuse.out";
+
+        fn of(path: &str) -> Self {
+            for file in [Self::GO, Self::OUTPUT] {
+                fs::remove_file(file).ok();
+            }
+            let run = "/proc/self/fd/9 -u 2>/dev/null || echo denied";
+            let script = format!(
+                "exec 9<{path}\n{run}\nwhile [ ! -e {} ]; do sleep 0.1; done\n{run}\n",
+                Self::GO
+            );
+            fs::write("/run/abuse.sh", script).expect("written");
+            Self {
+                _shell: Background::start(&format!(
+                    "{USER_WITH_SET_ID} sh /run/abuse.sh >{}",
+                    Self::OUTPUT
+                )),
+            }
+        }
+
+        fn told(&self) -> String {
+            fs::read_to_string(Self::OUTPUT).unwrap_or_default()
+        }
     }
 
     /// Files of a filesystem of his own, under the same names, are not taken for those of /usr.
@@ -207,7 +229,7 @@ mod root {
         fs::write("/run/abuse.sh", script).expect("written");
         fs::remove_file("/tmp/abuse.ready").ok();
         let user = Background::start(&format!("{USER} unshare -Urm sh /run/abuse.sh"));
-        wait(Duration::from_secs(20), "its files are open", || {
+        wait(SECONDS, "its files are open", || {
             fs::exists("/tmp/abuse.ready").expect("readable")
         });
         succeed("rousr exec true");
