@@ -147,6 +147,8 @@ impl Bench {
             .arg("-timeout=10")
             .arg("-print_final_stats=1")
             .arg(format!("-artifact_prefix={}/", artifacts.display()))
+            // The message is what is told of a panic.
+            .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::null())
             .output()
             .with_context(|| format!("cannot run {target}"))?;
