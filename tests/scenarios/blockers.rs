@@ -53,7 +53,7 @@ time.sleep(100000)
              systemd-run -q --unit rousr-runs {FOLDER}/program 1000; \
              systemd-run -q --unit rousr-stands -p WorkingDirectory={FOLDER}/outer/inner sleep 1000"
         ));
-        wait(Duration::from_secs(30), "all of them are ready", || {
+        wait(Duration::from_secs(60), "all of them are ready", || {
             fs::exists("/run/holder.ready").unwrap_or(false)
                 && shell(&format!(
                     "readlink /proc/*/cwd | grep -qx {FOLDER}/outer/inner"

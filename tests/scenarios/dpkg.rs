@@ -3,6 +3,7 @@
 mod root {
     use std::{
         fs::{self, File},
+        path::PathBuf,
         time::Duration,
     };
 
@@ -56,6 +57,8 @@ mod root {
         let told = dpkg(&format!("-i '{old}'"));
         assert!(told.contains("rousr: /usr is read-only again"), "{told}");
         assert_sealed();
+        let expected = serde_json::json!([{"name": "rousr-kinds", "newVersion": "1"}]);
+        assert_eq!(packages_of_the_last(), expected);
         let first = inode(&file());
         let user = File::open(file()).expect("opened");
         dpkg(&format!("--install {new}"));
@@ -134,6 +137,59 @@ mod root {
         assert_sealed();
     }
 
+    /// The second has begun, and waits for the lock that the first has: its end is not the second one's.
+    #[test]
+    fn where_two_follow_closely() {
+        begin();
+        let [old, _] = packages("");
+        let script = "touch /run/rousr-unpacked; sleep 3";
+        let other = build_other(script);
+        fs::remove_file("/run/rousr-unpacked").ok();
+        let first = Background::start(&format!("dpkg -i {}", other.display()));
+        wait(Duration::from_secs(60), "its script runs", || {
+            fs::exists("/run/rousr-unpacked").expect("readable")
+        });
+        // It has begun when this hook of its own runs, which lasts until the first is done.
+        let gate = "while pgrep -f rousr-other.deb >/dev/null; do sleep 0.1; done; sleep 2";
+        dpkg(&format!("--pre-invoke='{gate}' -i '{old}'"));
+        drop(first);
+        assert_sealed();
+        assert_eq!(fs::read(file()).expect("it is installed"), b"old");
+        succeed("dpkg -P rousr-kinds rousr-other");
+    }
+
+    /// A package without files.
+    fn build_other(script: &str) -> PathBuf {
+        let tree = "/run/rousr-other/DEBIAN";
+        fs::create_dir_all(tree).expect("a folder");
+        let control = "Package: rousr-other\nVersion: 1\nArchitecture: all\n\
+             Maintainer: rousr developers <rousr@localhost>\nDescription: nothing\n";
+        fs::write(format!("{tree}/control"), control).expect("written");
+        fs::write(format!("{tree}/postinst"), format!("#!/bin/sh\n{script}\n")).expect("written");
+        succeed(&format!(
+            "chmod 755 {tree}/postinst && dpkg-deb --root-owner-group -Znone -b /run/rousr-other /run/rousr-other.deb"
+        ));
+        "/run/rousr-other.deb".into()
+    }
+
+    #[test]
+    fn what_changes_nothing_opens_nothing() {
+        begin();
+        let [old, _] = packages("");
+        let before = transactions().len();
+        let nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups";
+        for line in [
+            format!("dpkg --simulate -i '/run/some debs/{old}'"),
+            format!("{nobody} dpkg --dry-run -i '/run/some debs/{old}'"),
+            "dpkg --add-architecture i386 && dpkg --remove-architecture i386".into(),
+        ] {
+            let told = succeed(&line);
+            assert!(!told.contains("rousr:"), "{told}");
+        }
+        assert_eq!(transactions().len(), before);
+        assert_sealed();
+    }
+
     #[test]
     fn where_it_is_not_wanted() {
         begin();
@@ -161,11 +217,6 @@ mod root {
         let all = transactions();
         assert_eq!(all.len(), before + 1);
         let last = all.last().expect("a transaction");
-        assert_eq!(
-            last["openers"].as_array().map(Vec::len),
-            Some(1),
-            "{last:#}"
-        );
         assert_eq!(
             last["packages"].as_array().map(Vec::len),
             Some(1),

@@ -61,7 +61,7 @@ time.sleep(100000)
         fs::write("/run/holder.py", program).expect("/run is writable");
         let running = Background::start(&format!("{around} python3 /run/holder.py"));
         let mut pid = None;
-        wait(Duration::from_secs(30), "the holder is ready", || {
+        wait(Duration::from_secs(60), "the holder is ready", || {
             let text = fs::read_to_string("/run/holder.pid").unwrap_or_default();
             pid = text.parse().ok();
             pid.is_some()

@@ -19,7 +19,7 @@ mod root {
         succeed("apt-get -y -q remove rousr-demo");
         assert_sealed();
         assert!(holds().contains(&held), "{:?} lacks {held}", holds());
-        wait(Duration::from_secs(5), "its guard ends", || !is_guarded());
+        wait(Duration::from_secs(60), "its guard ends", || !is_guarded());
         let text = succeed("rousr status");
         assert!(text.contains("systemctl start rousr"), "{text}");
         // Without an agent nobody reaps; a started one does.
@@ -84,7 +84,7 @@ mod root {
         succeed("rousr apt post-invoke");
         assert_sealed();
         // Nobody is asked any more.
-        wait(Duration::from_secs(5), "its thread has ended", || {
+        wait(Duration::from_secs(60), "its thread has ended", || {
             shell("cat /proc/[0-9]*/task/*/comm 2>/dev/null | grep -qx write-order").status == 1
         });
         succeed(&format!("timeout 10 touch {list}-new && rm {list}-new"));

@@ -8,7 +8,7 @@ mod root {
     };
 
     const FIXED: &str = "/usr/share/rousr-fixed";
-    const SECONDS: Duration = Duration::from_secs(10);
+    const SECONDS: Duration = Duration::from_secs(60);
 
     fn reader(path: &str) -> Background {
         let user = Background::start(&format!("sh -c 'exec 9<{path}; exec sleep 1000'"));

@@ -26,7 +26,7 @@ mod root {
         ];
         let users = ["stays", "goes/inner/file"]
             .map(|name| Background::start(&format!("sleep 1000 <{FOLDER}/{name}")));
-        wait(Duration::from_secs(5), "both are open", || {
+        wait(Duration::from_secs(60), "both are open", || {
             shell(&format!("readlink /proc/*/fd/0 | grep -c ^{FOLDER}/")).output == "2\n"
         });
         package::install(&new);

@@ -21,7 +21,7 @@ mod root {
         wait, wait_for_agent, wait_for_reap,
     };
 
-    const SOON: Duration = Duration::from_secs(20);
+    const SOON: Duration = Duration::from_secs(60);
 
     const DROP_IN: &str = "/run/systemd/system/rousr.service.d";
 

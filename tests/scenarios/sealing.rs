@@ -10,7 +10,7 @@ mod root {
 
     /// The first tries to seal again come half a second, one and a half and three and a half after
     /// the first failure.
-    const SOON: Duration = Duration::from_secs(10);
+    const SOON: Duration = Duration::from_secs(60);
 
     /// Ends with the test: apt at work on a writable /usr, in a hook that does not end.
     fn apt_in_a_hook() -> Background {
@@ -28,7 +28,7 @@ mod root {
     /// Ends with the test: a command that has /usr writable, and does not end.
     fn command_that_stays() -> Background {
         let running = Background::start("rousr exec sleep 1000");
-        wait(Duration::from_secs(10), "the command runs", || {
+        wait(Duration::from_secs(60), "the command runs", || {
             shell("pgrep -x sleep").status == 0
         });
         assert_eq!(usr_flags().0, "rw");
@@ -38,7 +38,7 @@ mod root {
     /// Ends with the test: a process in a directory.
     fn process_in(folder: &str) -> Background {
         let inside = Background::start(&format!("env -C {folder} sleep 1000"));
-        wait(Duration::from_secs(5), "the directory is in use", || {
+        wait(Duration::from_secs(60), "the directory is in use", || {
             shell(&format!("readlink /proc/*/cwd | grep -qx {folder}")).status == 0
         });
         inside
@@ -70,7 +70,7 @@ mod root {
         let file = "/usr/share/rousr-orphan";
         succeed(&format!("echo > {file}"));
         let user = Background::start(&format!("sh -c 'exec 9{open}{file}; exec sleep 1000'"));
-        wait(Duration::from_secs(5), "it is open", || {
+        wait(Duration::from_secs(60), "it is open", || {
             shell(&format!("readlink /proc/*/fd/9 | grep -qx {file}")).status == 0
         });
         succeed(&format!("rm {file}"));
@@ -180,7 +180,7 @@ mod root {
         begin();
         succeed("rousr apt pre-invoke");
         let writer = Background::start("sh -c 'exec 9>/usr/share/rousr-writer; exec sleep 1000'");
-        wait(Duration::from_secs(5), "it writes", || {
+        wait(Duration::from_secs(60), "it writes", || {
             shell("test -e /usr/share/rousr-writer").status == 0
         });
         let told = succeed("rousr apt post-invoke");
@@ -231,7 +231,7 @@ mod root {
         // What it replaces while it is in use is held, and blocks nothing.
         succeed("rousr exec cp /usr/bin/sleep /usr/share/rousr-sleep");
         let user = Background::start("/usr/share/rousr-sleep 1000");
-        wait(Duration::from_secs(5), "it runs", || {
+        wait(Duration::from_secs(60), "it runs", || {
             shell("pgrep -x rousr-sleep").status == 0
         });
         succeed("rousr exec rm /usr/share/rousr-sleep");

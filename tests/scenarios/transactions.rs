@@ -13,7 +13,7 @@ mod root {
     };
 
     /// The agent looks at dpkg's lock once a second; a guard takes some to start.
-    const SOON: Duration = Duration::from_secs(30);
+    const SOON: Duration = Duration::from_secs(60);
 
     /// Long enough for the agent to look.
     const MOMENT: Duration = Duration::from_millis(1500);

@@ -19,7 +19,7 @@ mod root {
             "systemd-run --quiet --unit=scenario-python \
              python3 -c 'import ssl, time; time.sleep(100000)'",
         );
-        wait(Duration::from_secs(30), "python has the library", || {
+        wait(Duration::from_secs(60), "python has the library", || {
             succeed("cat /proc/$(systemctl show -P MainPID scenario-python)/maps")
                 .contains("libcrypto")
         });

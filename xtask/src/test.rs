@@ -15,7 +15,7 @@ use anyhow::Result;
 use clap::ValueEnum as _;
 
 use crate::{
-    kills,
+    guest, kills,
     lab::{kernel::Kernel, layout::Layout},
     powercut, say,
     setup::{self, Need},
@@ -77,9 +77,11 @@ impl Tally {
     }
 }
 
-/// Guests that run at the same time. Each has two processors, and keeps little more than one busy.
+/// Guests that run at the same time. Each has two processors, and keeps little more than one busy; and each has
+/// its memory.
 fn at_once() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    processors.min(guest::fit_in_memory()).max(1)
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -186,7 +188,9 @@ fn guests(boots: &[Boot]) -> Result<Tally> {
         let mut tally = Tally::default();
         while let Some(boot) = next(&queue) {
             say::line(format!("scenarios on {}", boot.name()));
-            tally.add(scenarios.run(boot)?);
+            // Where one cannot be run the others are not begun.
+            let run = scenarios.run(boot);
+            tally.add(run.inspect_err(|_| while next(&queue).is_some() {})?);
         }
         Ok(tally)
     };

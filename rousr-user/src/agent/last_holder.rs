@@ -3,70 +3,71 @@
 use std::collections::BTreeSet;
 
 use crate::track::{
-    Closer, control_group,
+    Closer,
+    control_group::{self, Paths},
     process::{Membership, Process, Who},
 };
 
-/// By /proc while the process is there, else by its control group while that is. `None` where the kernel
-/// itself let go, after whoever used it.
-pub(super) fn last_holder(closer: Closer) -> Option<Who> {
-    let Closer {
-        pid,
-        comm,
-        control_group,
-    } = closer;
-    let comm = comm.split(|&byte| byte == 0).next().unwrap_or_default();
-    let comm = String::from_utf8_lossy(comm).into_owned();
+/// Each by its control group while that is there. `None` where the kernel itself let go, after whoever used it.
+pub(super) fn last_holders(closers: &[Option<Closer>]) -> Vec<Option<Who>> {
+    let groups: BTreeSet<u64> = (closers.iter().flatten())
+        .map(|closer| closer.control_group)
+        .collect();
+    let paths = match groups.is_empty() {
+        true => Paths::new(),
+        false => control_group::paths(groups),
+    };
+    let who = |closer: &Option<Closer>| last_holder(closer.as_ref()?, &paths);
+    closers.iter().map(who).collect()
+}
+
+fn last_holder(closer: &Closer, paths: &Paths) -> Option<Who> {
+    let comm = closer.comm.split(|&byte| byte == 0).next()?;
     // `delayed_fput`, fs/file_table.c.
-    if comm.starts_with("kworker/") {
+    if comm.starts_with(b"kworker/") {
         return None;
     }
-    let process = Process::read(pid).unwrap_or_else(|_| {
-        let paths = control_group::paths(BTreeSet::from([control_group]));
-        let membership = paths
-            .get(&control_group)
-            .map(|path| Membership::of_path(path));
-        let Membership { unit, container } = membership.unwrap_or_default();
-        Process {
-            pid,
-            comm: String::new(),
-            started: 0,
-            unit,
-            container,
-        }
-    });
-    // A thread has a name of its own, and the process's may have become another's.
-    Some(Who {
-        comm,
-        ..Who::from(&process)
-    })
+    let path = paths.get(&closer.control_group);
+    let Membership { unit, container } = path
+        .map(|path| Membership::of_path(path))
+        .unwrap_or_default();
+    let process = Process {
+        pid: closer.pid,
+        comm: String::from_utf8_lossy(comm).into_owned(),
+        started: 0,
+        unit,
+        container,
+    };
+    Some(Who::from(&process))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn closer(pid: u32, comm: &[u8]) -> Closer {
+    fn closer(comm: &[u8]) -> Closer {
         let mut name = [0; 16];
         name[..comm.len()].copy_from_slice(comm);
         Closer {
-            pid,
+            pid: 7,
             comm: name,
-            control_group: u64::MAX,
+            control_group: 9,
         }
     }
 
     #[test]
-    fn a_process_is_told_after_its_end_as_well() {
-        let own = last_holder(closer(std::process::id(), b"x")).expect("a process");
-        assert_eq!((own.pid, own.comm.as_str()), (std::process::id(), "x"));
-        let gone = last_holder(closer(u32::MAX, b"fifteen letters")).expect("a process");
-        assert_eq!(gone.comm, "fifteen letters");
-        assert_eq!(gone.unit, None);
+    fn it_is_told_by_name_and_group() {
+        let paths = Paths::from([(9, b"/system.slice/ssh.service".to_vec())]);
+        let who = last_holder(&closer(b"sshd"), &paths).expect("a process");
+        assert_eq!((who.pid, who.comm.as_str()), (7, "sshd"));
+        assert_eq!(who.unit.as_deref(), Some("ssh.service"));
+        let gone = last_holder(&closer(b"fifteen letters"), &Paths::new()).expect("a process");
+        assert_eq!((gone.comm.as_str(), gone.unit), ("fifteen letters", None));
     }
 
     #[test]
-    fn the_kernel_is_nobody() {
-        assert_eq!(last_holder(closer(7, b"kworker/0:1")), None);
+    fn the_kernel_and_nobody_are_none() {
+        assert_eq!(last_holder(&closer(b"kworker/0:1"), &Paths::new()), None);
+        assert_eq!(last_holders(&[None, None]), [None, None]);
     }
 }

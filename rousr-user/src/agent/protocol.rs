@@ -106,7 +106,11 @@ mod tests {
             (
                 r#"{"method":"begin","frontend":{"pid":7,"started":8}}"#,
                 Request::Begin {
-                    frontend: Some(Frontend { pid: 7, started: 8 }),
+                    frontend: Some(Frontend {
+                        pid: 7,
+                        started: 8,
+                        locks_later: false,
+                    }),
                 },
             ),
             (

@@ -31,7 +31,7 @@ pub(super) fn run(hook: Hook) -> ExitCode {
         Hook::PreInstallPkgs => Moment::Announced,
         Hook::PostInvoke => Moment::After,
     };
-    hook::run(moment, |environment| {
+    hook::run(moment, false, |environment| {
         errand::run(&step(hook, environment)?, warn).map(Some)
     })
 }

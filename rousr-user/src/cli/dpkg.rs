@@ -4,6 +4,7 @@ use std::{env, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Subcommand;
+use rustix::process::geteuid;
 
 use super::{
     hook::{self, Moment},
@@ -28,16 +29,19 @@ pub(super) enum Hook {
 }
 
 pub(super) fn run(hook: Hook) -> ExitCode {
+    // Under a frontend its hooks have said what is to be said.
+    let is_told = env::var_os(LOCKED).is_some();
     match hook {
-        Hook::PreInvoke => hook::run(Moment::Before, |_| begin()),
-        Hook::PostInvoke => hook::run(Moment::After, |_| finish()),
+        Hook::PreInvoke => hook::run(Moment::Before, is_told, |_| begin()),
+        Hook::PostInvoke => hook::run(Moment::After, is_told, |_| finish()),
     }
 }
 
 fn begin() -> anyhow::Result<Option<Outcome>> {
-    let frontend = Frontend::of_hook().context("cannot tell which dpkg runs this hook")?;
+    let frontend = frontend().context("cannot tell which dpkg runs this hook")?;
     let dpkg = Dpkg::read(frontend.pid).context("cannot tell what dpkg is about to do")?;
-    if dpkg.is_elsewhere() || is_announced() {
+    // What only root can do dpkg itself refuses to others.
+    if !geteuid().is_root() || !dpkg.changes_files() || is_announced() {
         return Ok(None);
     }
     let begun = errand::run(&Step::Begin(Some(frontend)), warn)?;
@@ -55,7 +59,7 @@ fn begin() -> anyhow::Result<Option<Outcome>> {
 
 /// Only what [`begin`] has begun.
 fn finish() -> anyhow::Result<Option<Outcome>> {
-    let Some(frontend) = Frontend::of_hook() else {
+    let Some(frontend) = frontend() else {
         return Ok(None);
     };
     let is_ours = openings()?.is_some_and(|openings| openings.frontends.has(frontend));
@@ -63,6 +67,15 @@ fn finish() -> anyhow::Result<Option<Outcome>> {
         true => errand::run(&Step::Finish(Some(frontend)), warn).map(Some),
         false => Ok(None),
     }
+}
+
+/// The dpkg that runs this hook. Its own lock comes after its first hook, unless a frontend has taken it.
+fn frontend() -> Option<Frontend> {
+    let frontend = Frontend::of_hook()?;
+    Some(Frontend {
+        locks_later: env::var_os(LOCKED).is_none(),
+        ..frontend
+    })
 }
 
 /// Whether the hooks of a frontend have done it already.

@@ -11,7 +11,7 @@ use crate::{
     agent::names::{process_name, visible},
     seal::Level,
     transaction::{
-        Opener, Places,
+        Opener, Openings, Places,
         history::{Gone, History, Package, Transaction, transactions},
     },
 };
@@ -21,7 +21,7 @@ const NAMED: usize = 10;
 
 /// Show what upgrades did: packages, what was held for them, and when and by whom that was let go
 ///
-/// Oldest first. What is known goes back as far as a file of two mebibytes.
+/// Oldest first. What is known goes back as far as two files of a mebibyte do.
 #[derive(Debug, Args)]
 #[command(after_help = "Exit status: 0 done, 1 the command failed, 2 wrong arguments.")]
 pub(super) struct Arguments {
@@ -42,9 +42,8 @@ struct All<'t> {
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let (events, warnings) = History::new(Places::default().history)
-        .load()
-        .map_err(as_root)?;
+    let places = Places::default();
+    let (events, warnings) = History::new(&places.history).load().map_err(as_root)?;
     let transactions = transactions(events);
     let all = transactions.len();
     let last = arguments.last.and_then(|last| usize::try_from(last).ok());
@@ -56,13 +55,15 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         transactions,
         warnings: &warnings,
     };
+    let is_open = Openings::load(&places.openings).is_ok_and(|openings| openings.is_some());
     output::show(arguments.json, &told, || {
-        view(transactions, &TimeZone::system())
+        view(transactions, is_open, &TimeZone::system())
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn view(transactions: &[Transaction], zone: &TimeZone) -> String {
+/// The last one may be open still.
+fn view(transactions: &[Transaction], is_open: bool, zone: &TimeZone) -> String {
     if transactions.is_empty() {
         return "no transaction is known\n".to_owned();
     }
@@ -72,12 +73,18 @@ fn view(transactions: &[Transaction], zone: &TimeZone) -> String {
             text.push('\n');
         }
         // Writing into a string does not fail.
-        let _ = write_one(&mut text, transaction, zone);
+        let is_open = is_open && index + 1 == transactions.len();
+        let _ = write_one(&mut text, transaction, is_open, zone);
     }
     text
 }
 
-fn write_one(text: &mut String, transaction: &Transaction, zone: &TimeZone) -> std::fmt::Result {
+fn write_one(
+    text: &mut String,
+    transaction: &Transaction,
+    is_open: bool,
+    zone: &TimeZone,
+) -> std::fmt::Result {
     let Transaction {
         began_unix_milliseconds: began,
         packages,
@@ -93,16 +100,17 @@ fn write_one(text: &mut String, transaction: &Transaction, zone: &TimeZone) -> s
         "{}  {}: {}",
         time(*began, zone),
         openers(&transaction.openers),
-        ending(transaction)
+        ending(transaction, is_open)
     )?;
     for package in packages.iter().take(NAMED) {
         writeln!(text, "  {}", visible(&change(package)))?;
     }
     write_more(text, packages.len(), "packages")?;
-    writeln!(
-        text,
-        "  {files} files of packages, {holds} holds; {settled} went at the end, {kept} were left"
-    )?;
+    write!(text, "  {files} files of packages, {holds} holds")?;
+    match transaction.ended_unix_milliseconds {
+        Some(_) => writeln!(text, "; {settled} went at the end, {kept} were left in all")?,
+        None => writeln!(text)?,
+    }
     for gone in reaped.iter().take(NAMED) {
         writeln!(text, "  {}", visible(&end(gone)))?;
     }
@@ -118,7 +126,7 @@ fn write_more(text: &mut String, count: usize, what: &str) -> std::fmt::Result {
 
 fn openers(openers: &[Opener]) -> String {
     let name = |opener: &Opener| match opener {
-        Opener::Transaction => "upgrade".to_owned(),
+        Opener::Transaction => "apt or dpkg".to_owned(),
         Opener::Administrator { .. } => "rousr unseal".to_owned(),
         Opener::Command { pid, .. } => format!("rousr exec (pid {pid})"),
     };
@@ -126,9 +134,10 @@ fn openers(openers: &[Opener]) -> String {
 }
 
 /// How it came out, and how long that took.
-fn ending(transaction: &Transaction) -> String {
+fn ending(transaction: &Transaction, is_open: bool) -> String {
     let Some(ended) = transaction.ended_unix_milliseconds else {
-        return "not over".to_owned();
+        let state = if is_open { "not over" } else { "cut short" };
+        return state.to_owned();
     };
     let began = transaction.began_unix_milliseconds;
     let mut text = format!("over after {}", duration(began, ended));
@@ -246,15 +255,16 @@ mod tests {
                     last_holder: None,
                 },
             ],
+            ..Transaction::default()
         };
         assert_eq!(
-            view(&[transaction], &TimeZone::UTC),
+            view(&[transaction], false, &TimeZone::UTC),
             "\
-2026-11-18 11:06:40  upgrade: over after 12 s, sealed 1 m later
+2026-11-18 11:06:40  apt or dpkg: over after 12 s, sealed 1 m later
   libssl3t64 3.5.7 -> 3.5.9
   gone 1 removed
   new 2 new
-  31 files of packages, 40 holds; 38 went at the end, 2 were left
+  31 files of packages, 40 holds; 38 went at the end, 2 were left in all
   /usr/lib/x was held for 4 h 12 m, last used by sshd (pid 812, ssh.service)
   inode 7 was held
 "
@@ -275,7 +285,8 @@ mod tests {
             reaped: (0..13).map(reaped).collect(),
             ..Transaction::default()
         };
-        let text = view(&[transaction], &TimeZone::UTC);
+        let text = view(&[Transaction::default(), transaction], true, &TimeZone::UTC);
+        assert!(text.contains("00:00:00  : cut short\n"), "{text}");
         assert!(
             text.contains("rousr exec (pid 3), rousr unseal: not over"),
             "{text}"
@@ -284,6 +295,9 @@ mod tests {
             text.ends_with("and 3 more that went with their last users: see --json\n"),
             "{text}"
         );
-        assert_eq!(view(&[], &TimeZone::UTC), "no transaction is known\n");
+        assert_eq!(
+            view(&[], false, &TimeZone::UTC),
+            "no transaction is known\n"
+        );
     }
 }

@@ -28,18 +28,23 @@ pub(super) enum Moment {
     After,
 }
 
-/// Takes a step, unless it is not wanted; one that has nothing to do has no outcome.
+/// Takes a step, unless it is not wanted, which is said once (`is_told` where it has been); one that has
+/// nothing to do has no outcome.
 pub(super) fn run(
     moment: Moment,
+    is_told: bool,
     step: impl FnOnce(&Environment) -> anyhow::Result<Option<Outcome>>,
 ) -> ExitCode {
     let environment = Environment::read(|name| env::var_os(name));
+    let is_news = moment == Moment::Before && !is_told;
     if let Some(opt_out) = environment.opt_out {
-        note_opt_out(moment, opt_out);
+        if is_news {
+            note_opt_out(opt_out);
+        }
         return ExitCode::SUCCESS;
     }
     if switch::is_disabled() {
-        if moment == Moment::Before {
+        if is_news {
             note(
                 "disabled: /usr and what is replaced there are left alone; `rousr enable` undoes it",
             );
@@ -77,16 +82,14 @@ fn forgive(moment: Moment, error: &anyhow::Error) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn note_opt_out(moment: Moment, opt_out: OptOut) {
-    if moment == Moment::Before {
-        let name = match opt_out {
-            OptOut::RousrSkip => "ROUSR_SKIP=1",
-            OptOut::NoAptRemount => "NO_APT_REMOUNT=yes",
-        };
-        note(&format!(
-            "{name}: /usr and what is replaced there are left alone"
-        ));
-    }
+fn note_opt_out(opt_out: OptOut) {
+    let name = match opt_out {
+        OptOut::RousrSkip => "ROUSR_SKIP=1",
+        OptOut::NoAptRemount => "NO_APT_REMOUNT=yes",
+    };
+    note(&format!(
+        "{name}: /usr and what is replaced there are left alone"
+    ));
 }
 
 fn tell(moment: Moment, outcome: &Outcome) {

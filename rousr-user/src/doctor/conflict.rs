@@ -6,11 +6,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where hooks are configured: apt.conf(5), dpkg.cfg(5).
-const FILES: [&str; 2] = ["/etc/apt/apt.conf", "/etc/dpkg/dpkg.cfg"];
+/// Whose configuration it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Syntax {
+    /// apt.conf(5).
+    Apt,
+    /// dpkg.cfg(5).
+    Dpkg,
+}
 
-/// The same, in pieces.
-const FOLDERS: [&str; 2] = ["/etc/apt/apt.conf.d", "/etc/dpkg/dpkg.cfg.d"];
+/// Where hooks are configured: a file, and a folder of pieces.
+const PLACES: [(Syntax, &str, &str); 2] = [
+    (Syntax::Apt, "/etc/apt/apt.conf", "/etc/apt/apt.conf.d"),
+    (Syntax::Dpkg, "/etc/dpkg/dpkg.cfg", "/etc/dpkg/dpkg.cfg.d"),
+];
 
 /// rousr's own pieces.
 const OWN: [&str; 3] = ["01rousr", "zz-rousr", "rousr"];
@@ -30,28 +39,28 @@ pub struct Conflict {
 ///
 /// Fails where the configuration cannot be read.
 pub(super) fn conflicts() -> io::Result<Vec<Conflict>> {
-    let mut files: Vec<PathBuf> = FILES.iter().map(PathBuf::from).collect();
-    for folder in FOLDERS {
-        let mut pieces = pieces(Path::new(folder))?;
-        pieces.sort();
-        files.extend(pieces);
-    }
     let mut conflicts = Vec::new();
-    for file in files {
-        let text = match fs::read(&file) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            text => text?,
-        };
-        conflicts.extend(remounts(&text).into_iter().map(|line| Conflict {
-            file: file.clone(),
-            line,
-        }));
+    for (syntax, file, folder) in PLACES {
+        let mut files = pieces(Path::new(folder), syntax)?;
+        files.sort();
+        files.insert(0, file.into());
+        for file in files {
+            let text = match fs::read(&file) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                text => text?,
+            };
+            let lines = remounts(&text, syntax).into_iter();
+            conflicts.extend(lines.map(|line| Conflict {
+                file: file.clone(),
+                line,
+            }));
+        }
     }
     Ok(conflicts)
 }
 
 /// Files that apt and dpkg read and that are not rousr's.
-fn pieces(folder: &Path) -> io::Result<Vec<PathBuf>> {
+fn pieces(folder: &Path, syntax: Syntax) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
@@ -61,26 +70,34 @@ fn pieces(folder: &Path) -> io::Result<Vec<PathBuf>> {
         let entry = entry?;
         let name = entry.file_name();
         let is_own = OWN.iter().any(|&own| name == own);
-        if !is_own && is_read(&name.to_string_lossy()) && entry.path().is_file() {
+        if !is_own && is_read(&name.to_string_lossy(), syntax) && entry.path().is_file() {
             pieces.push(entry.path());
         }
     }
     Ok(pieces)
 }
 
-/// By the name: apt wants `.conf` or no ending at all, dpkg neither dots nor tildes.
-fn is_read(name: &str) -> bool {
-    let stem = name.strip_suffix(".conf").unwrap_or(name);
+/// By the name: apt wants `.conf` or no ending at all, dpkg no dots in any case.
+fn is_read(name: &str, syntax: Syntax) -> bool {
+    let stem = match syntax {
+        Syntax::Apt => name.strip_suffix(".conf").unwrap_or(name),
+        Syntax::Dpkg => name,
+    };
     !stem.contains(['.', '~']) && !stem.is_empty()
 }
 
 /// The numbers of the lines, from 1, that remount something in a command: not in a comment.
-fn remounts(text: &[u8]) -> Vec<usize> {
+fn remounts(text: &[u8], syntax: Syntax) -> Vec<usize> {
     let text = String::from_utf8_lossy(text);
     let mut is_comment = false;
     let mut found = Vec::new();
     for (line, number) in text.lines().zip(1..) {
-        if without_comments(line, &mut is_comment).contains("remount") {
+        let command = match syntax {
+            Syntax::Apt => without_comments(line, &mut is_comment),
+            Syntax::Dpkg if line.trim_start().starts_with('#') => String::new(),
+            Syntax::Dpkg => line.to_owned(),
+        };
+        if command.contains("remount") {
             found.push(number);
         }
     }
@@ -123,40 +140,43 @@ mod tests {
 
     #[test]
     fn a_command_that_remounts_is_told_by_its_line() {
-        let text = b"// remount\n\
+        let apt = b"// remount\n\
             # remount\n\
             DPkg::Pre-Invoke { \"mount -o remount,rw /usr\"; };\n\
             /* remount\n\
             remount */ DPkg::Post-Invoke {\n\
             \"mount -o remount,ro /usr # remount\"; }; // remount\n\
-            pre-invoke=mount -o remount,rw /usr\n\
             Acquire::Retries \"3\"; /* x */ # remount\n\
             a \"http://x\" remount\n";
-        assert_eq!(remounts(text), [3, 6, 7, 9]);
-        assert!(remounts(b"").is_empty() && remounts(b"\xff\n\"").is_empty());
+        assert_eq!(remounts(apt, Syntax::Apt), [3, 6, 8]);
+        let dpkg = b"# remount\n\
+            pre-invoke=mount -o remount,rw /usr\n\
+            no-debsig\n\
+            post-invoke=curl http://x; mount -o remount,ro /usr\n";
+        assert_eq!(remounts(dpkg, Syntax::Dpkg), [2, 4]);
+        assert!(remounts(b"", Syntax::Apt).is_empty());
+        assert!(remounts(b"\xff\n\"", Syntax::Apt).is_empty());
     }
 
     #[test]
     fn only_what_apt_and_dpkg_read_counts() {
-        for (name, expected) in [
-            ("99remount", true),
-            ("50local.conf", true),
-            ("99remount.dpkg-old", false),
-            ("99remount~", false),
-            (".swp", false),
+        for (name, apt, dpkg) in [
+            ("99remount", true, true),
+            ("50local.conf", true, false),
+            ("99remount.dpkg-old", false, false),
+            ("99remount~", false, false),
+            (".swp", false, false),
         ] {
-            assert_eq!(is_read(name), expected, "{name}");
+            assert_eq!(is_read(name, Syntax::Apt), apt, "{name}");
+            assert_eq!(is_read(name, Syntax::Dpkg), dpkg, "{name}");
         }
         let folder = tempfile::tempdir().expect("a folder");
         for name in ["01rousr", "99remount", "old.bak"] {
             fs::write(folder.path().join(name), "").expect("written");
         }
-        let found = pieces(folder.path()).expect("listed");
+        let found = pieces(folder.path(), Syntax::Apt).expect("listed");
         assert_eq!(found, [folder.path().join("99remount")]);
-        assert!(
-            pieces(&folder.path().join("none"))
-                .expect("no folder")
-                .is_empty()
-        );
+        let none = folder.path().join("none");
+        assert!(pieces(&none, Syntax::Dpkg).expect("no folder").is_empty());
     }
 }

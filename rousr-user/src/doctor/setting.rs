@@ -159,7 +159,7 @@ impl Setting {
         let places: Vec<String> = conflicts.iter().map(place).collect();
         let detail = format!("remounting as well: {}", places.join(", "));
         check(name, Verdict::Wrong, detail)
-            .then("remove these lines: rousr does it, and knows when")
+            .then("remove the hooks at these lines: rousr does it, and knows when")
     }
 }
 

@@ -16,6 +16,16 @@ use super::command_line::CommandLine;
 /// dpkg's name for its action, in the environment of its hooks.
 const ACTION: &str = "DPKG_HOOK_ACTION";
 
+/// Those that change files of packages.
+const CHANGING: [&str; 6] = [
+    "install",
+    "unpack",
+    "configure",
+    "triggers-only",
+    "remove",
+    "purge",
+];
+
 /// Where dpkg installs to, if not here.
 const ROOT: &str = "DPKG_ROOT";
 
@@ -46,10 +56,12 @@ impl Dpkg {
         })
     }
 
-    /// Whether it changes another system than this one.
-    pub fn is_elsewhere(&self) -> bool {
+    /// Whether it may change files of this system: not where it only tells, works on another one, or does
+    /// something to its database alone, such as `--add-architecture`.
+    pub fn changes_files(&self) -> bool {
         let root = env::var_os(ROOT).unwrap_or_default();
-        self.line.is_elsewhere || !root.is_empty() && root != "/"
+        let is_elsewhere = self.line.is_elsewhere || !root.is_empty() && root != "/";
+        !is_elsewhere && !self.line.is_simulated && CHANGING.contains(&self.action.as_str())
     }
 
     /// What it will unpack or remove, as far as the command line tells: nothing for `--pending`. What is
@@ -73,7 +85,7 @@ impl Dpkg {
             // Of an archive that is none dpkg tells itself.
             let Some(new) = new else { continue };
             let (name, new) = new.split_once(' ').unwrap_or((&new, "- - none"));
-            for old in old.get(name).into_iter().flatten() {
+            for old in replaced(old.get(name), new) {
                 lines.extend(format!("{name} {old} < {new} ").as_bytes());
                 lines.extend(archive.as_os_str().as_bytes());
                 lines.push(b'\n');
@@ -105,6 +117,23 @@ impl Dpkg {
             }
         }
         archives
+    }
+}
+
+/// The instances that the new one replaces: of one that lies beside those of other architectures its own,
+/// and none where it is new.
+fn replaced<'o>(installed: Option<&'o Vec<String>>, new: &str) -> Vec<&'o str> {
+    const NONE: &str = "- - none";
+    let fields: Vec<&str> = new.split(' ').collect();
+    let is_own = |old: &&str| match fields[..] {
+        [_, architecture, "same"] => old.split(' ').nth(1) == Some(architecture),
+        _ => true,
+    };
+    let installed = installed.into_iter().flatten().map(String::as_str);
+    let replaced: Vec<&str> = installed.filter(is_own).collect();
+    match replaced.is_empty() {
+        true => vec![NONE],
+        false => replaced,
     }
 }
 
@@ -263,6 +292,40 @@ mod tests {
                 panic!("{action:?}");
             };
             assert_eq!(path.canonicalize().expect("there"), archive);
+        }
+    }
+
+    #[test]
+    fn an_archive_replaces_its_own_instance() {
+        let installed = vec!["1 amd64 same".to_owned(), "1 i386 same".to_owned()];
+        for (installed, new, expected) in [
+            (Some(&installed), "2 i386 same", vec!["1 i386 same"]),
+            (Some(&installed), "2 arm64 same", vec!["- - none"]),
+            (
+                Some(&vec!["1 all none".to_owned()]),
+                "2 amd64 none",
+                vec!["1 all none"],
+            ),
+            (None, "2 amd64 none", vec!["- - none"]),
+        ] {
+            assert_eq!(replaced(installed, new), expected, "{new}");
+        }
+    }
+
+    #[test]
+    fn only_what_changes_files_counts() {
+        for (action, line, expected) in [
+            ("install", "dpkg -i a.deb", true),
+            ("configure", "dpkg --configure -a", true),
+            ("install", "dpkg --simulate -i a.deb", false),
+            ("install", "dpkg --root=/mnt -i a.deb", false),
+            ("add-architecture", "dpkg --add-architecture i386", false),
+        ] {
+            assert_eq!(
+                dpkg(action, line, Path::new("/")).changes_files(),
+                expected,
+                "{line}"
+            );
         }
     }
 

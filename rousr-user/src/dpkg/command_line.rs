@@ -5,18 +5,21 @@ use std::{ffi::OsString, os::unix::ffi::OsStringExt as _};
 /// A dpkg's arguments, as far as they tell which packages change.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct CommandLine {
-    /// What is no option: archives or packages.
+    /// What comes after the options: archives or packages.
     pub operands: Vec<OsString>,
     /// Whether archives are looked for in the operands, which are directories then.
     pub is_recursive: bool,
-    /// Whether it works on another system than this one, or on another database.
+    /// Whether it works on another system than this one.
     pub is_elsewhere: bool,
+    /// Whether it only tells what it would do.
+    pub is_simulated: bool,
 }
 
 /// Options whose value may be the next word, dpkg(1); `takesvalue` in src/main/main.c.
-const WITH_VALUE: [&[u8]; 14] = [
+const WITH_VALUE: [&[u8]; 15] = [
     b"--abort-after",
     b"--admindir",
+    b"--debug",
     b"--ignore-depends",
     b"--instdir",
     b"--log",
@@ -31,22 +34,29 @@ const WITH_VALUE: [&[u8]; 14] = [
     b"-D",
 ];
 
-/// Of these, those that tell of another place.
-const PLACES: [&[u8]; 3] = [b"--admindir", b"--instdir", b"--root"];
+/// Of these, those that tell of another place for files.
+const PLACES: [&[u8]; 2] = [b"--instdir", b"--root"];
+
+const SIMULATIONS: [&[u8]; 3] = [b"--dry-run", b"--no-act", b"--simulate"];
 
 impl CommandLine {
     /// Reads the content of /proc/PID/cmdline: words that each end with a zero, the program's name first.
+    /// Options end with the first word that is none, or with `--` (`dpkg_options_parse`, lib/dpkg/options.c).
     pub fn parse(bytes: &[u8]) -> Self {
         let bytes = bytes.strip_suffix(b"\0").unwrap_or(bytes);
         let mut words = bytes.split(|&byte| byte == 0).skip(1);
         let mut line = Self::default();
         while let Some(word) = words.next() {
             match word {
-                b"--" => line.operands.extend(words.by_ref().map(owned)),
-                [b'-', ..] => line.add_option(word, &mut words),
-                operand => line.operands.push(owned(operand)),
+                b"--" => break,
+                [b'-', _, ..] => line.add_option(word, &mut words),
+                operand => {
+                    line.operands.push(owned(operand));
+                    break;
+                }
             }
         }
+        line.operands.extend(words.map(owned));
         line
     }
 
@@ -58,9 +68,9 @@ impl CommandLine {
             value = words.next();
         }
         if PLACES.contains(&name) {
-            let root: &[&[u8]] = &[b"/", b"/var/lib/dpkg"];
-            self.is_elsewhere |= value.is_some_and(|value| !root.contains(&value));
+            self.is_elsewhere |= value.is_some_and(|value| value != b"/");
         }
+        self.is_simulated |= SIMULATIONS.contains(&name);
         let is_short = name.first() == Some(&b'-') && name.get(1) != Some(&b'-');
         self.is_recursive |= name == b"--recursive" || is_short && name.contains(&b'R');
     }
@@ -95,6 +105,12 @@ mod tests {
                 &["a.deb"],
             ),
             (&["dpkg", "--configure", "-a"], &[]),
+            (&["dpkg", "--debug", "7", "-r", "a"], &["a"]),
+            (
+                &["dpkg", "-i", "a.deb", "--root=/x"],
+                &["a.deb", "--root=/x"],
+            ),
+            (&["dpkg", "--admindir=/x", "-i", "-"], &["-"]),
             (&["dpkg", "--pre-invoke", "x y", "-i", "a.deb"], &["a.deb"]),
         ] {
             let line = parse(words);
@@ -108,9 +124,8 @@ mod tests {
         for (word, elsewhere) in [
             ("--root=/mnt", true),
             ("--instdir=/mnt", true),
-            ("--admindir=/mnt/var/lib/dpkg", true),
             ("--root=/", false),
-            ("--admindir=/var/lib/dpkg", false),
+            ("--admindir=/mnt/var/lib/dpkg", false),
         ] {
             assert_eq!(
                 parse(&["dpkg", word, "-i", "a.deb"]).is_elsewhere,
@@ -120,6 +135,14 @@ mod tests {
             let line = parse(&["dpkg", apart[0], apart[1], "-i", "a.deb"]);
             assert_eq!((line.is_elsewhere, line.operands.len()), (elsewhere, 1));
         }
+    }
+
+    #[test]
+    fn a_simulation_is_one() {
+        for word in ["--dry-run", "--no-act", "--simulate"] {
+            assert!(parse(&["dpkg", word, "-i", "a.deb"]).is_simulated);
+        }
+        assert!(!parse(&["dpkg", "-i", "--", "--dry-run"]).is_simulated);
     }
 
     #[test]

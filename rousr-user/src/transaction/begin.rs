@@ -24,6 +24,9 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             return self.outcome(wanted);
         }
         let before = self.openings()?;
+        let is_first = before
+            .as_ref()
+            .is_none_or(|before| before.reasons.is_empty());
         let mut openings = before.clone().unwrap_or_else(|| Openings::new(wanted));
         openings.add(Opening {
             opener,
@@ -43,7 +46,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             self.take_back(before);
             return Err(error.into());
         }
-        self.note([What::Opened { opener }], &mut warnings);
+        self.note([What::Opened { opener, is_first }], &mut warnings);
         Ok(Outcome {
             warnings,
             ..self.outcome(wanted)?

@@ -20,6 +20,10 @@ pub struct Frontend {
     pub pid: u32,
     /// When it started, in clock ticks since boot, as in /proc/PID/stat.
     pub started: u64,
+    /// Whether it begins before it has dpkg's lock, as dpkg itself does: a lock that becomes free was
+    /// another's.
+    #[serde(default)]
+    pub locks_later: bool,
 }
 
 impl Frontend {
@@ -35,6 +39,7 @@ impl Frontend {
         Some(Self {
             pid: process.pid,
             started: process.started,
+            locks_later: false,
         })
     }
 
@@ -92,22 +97,27 @@ impl Frontends {
             || self.are_gone(world)
     }
 
-    /// Whether nobody will tell the end any more: the lock is free that was held, or where none was all
-    /// have died.
+    /// Whether nobody will tell the end any more: the lock is free that was held, and all have died whose
+    /// lock it was not.
     pub fn are_gone(&self, world: &impl World) -> bool {
-        let mut inside = self.inside.iter();
-        !world.is_locked() && (self.was_locked || !inside.any(|&inside| world.is_running(inside)))
+        let mut lockless = self.inside.iter().filter(|inside| self.is_lockless(inside));
+        !world.is_locked() && !lockless.any(|&inside| world.is_running(inside))
+    }
+
+    /// Whether a free lock does not tell its end.
+    fn is_lockless(&self, inside: &Frontend) -> bool {
+        inside.locks_later || !self.was_locked
     }
 
     /// What may be the end, where nobody tells it.
     pub fn awaited(&self, is_running: impl Fn(Frontend) -> bool) -> Awaited {
-        let mut running = self.inside.clone();
-        running.retain(|&inside| is_running(inside));
+        let mut lockless = self.inside.clone();
+        lockless.retain(|inside| self.is_lockless(inside) && is_running(*inside));
         // Those who had no lock can have died while somebody else has it.
-        let are_dead = running.is_empty() && !self.inside.is_empty();
-        match self.was_locked || are_dead {
+        let is_left = self.was_locked || !self.inside.is_empty();
+        match lockless.is_empty() && is_left {
             true => Awaited::Lock,
-            false => Awaited::Deaths(running),
+            false => Awaited::Deaths(lockless),
         }
     }
 }
@@ -132,7 +142,7 @@ pub trait World {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
 
     use proptest::prelude::*;
 
@@ -160,6 +170,14 @@ mod tests {
         Some(Frontend {
             pid,
             started: pid.into(),
+            locks_later: false,
+        })
+    }
+
+    fn dpkg(pid: u32) -> Option<Frontend> {
+        frontend(pid).map(|frontend| Frontend {
+            locks_later: true,
+            ..frontend
         })
     }
 
@@ -252,6 +270,20 @@ mod tests {
         assert!(!frontends.are_gone(&fake(true, &[0])));
     }
 
+    #[test]
+    fn a_dpkg_that_waits_for_its_lock_is_not_ended_with_the_one_that_had_it() {
+        let world = fake(true, &[0, 1]);
+        let mut frontends = Frontends::default();
+        frontends.enter(frontend(0), &world);
+        frontends.enter(dpkg(1), &world);
+        let without_lock = fake(false, &[0, 1]);
+        assert!(!frontends.leave(frontend(0), &without_lock));
+        assert!(!frontends.are_gone(&without_lock));
+        let dpkg = Vec::from_iter(dpkg(1));
+        assert_eq!(frontends.awaited(|_| true), Awaited::Deaths(dpkg));
+        assert!(frontends.are_gone(&fake(false, &[0])));
+    }
+
     /// What a frontend nested in the others does.
     #[derive(Clone, Copy, Debug)]
     enum Act {
@@ -303,6 +335,73 @@ mod tests {
                 }
                 prop_assert_eq!(record.is_some(), !world.running.borrow().is_empty(), "{:?}", act);
             }
+        }
+
+        /// Several dpkgs side by side, of which one at a time has the lock: open while any is there that has
+        /// begun.
+        #[test]
+        fn it_is_open_for_each_dpkg_that_runs(
+            acts in prop::collection::vec((0..4_u8, 0..4_usize), 1..60),
+        ) {
+            let world = Side::default();
+            let mut record: Option<Frontends> = None;
+            let mut next = 0;
+            for (act, which) in acts {
+                let chosen = world.running.borrow().get(which).copied();
+                match (act, chosen) {
+                    (0, _) => {
+                        world.running.borrow_mut().push(next);
+                        record.get_or_insert_default().enter(dpkg(next), &world);
+                        next += 1;
+                    }
+                    (1, Some(pid)) if !world.is_locked() => world.owner.set(Some(pid)),
+                    (2, Some(pid)) => {
+                        world.unlock(pid);
+                        if let Some(frontends) = &mut record
+                            && frontends.leave(dpkg(pid), &world)
+                        {
+                            record = None;
+                        }
+                        world.end(pid);
+                    }
+                    (3, Some(pid)) => world.end(pid),
+                    _ => {}
+                }
+                if record.as_ref().is_some_and(|frontends| frontends.are_gone(&world)) {
+                    record = None;
+                }
+                prop_assert_eq!(record.is_some(), !world.running.borrow().is_empty(), "{} {}", act, which);
+            }
+        }
+    }
+
+    /// Processes side by side, and which of them has the lock.
+    #[derive(Debug, Default)]
+    struct Side {
+        running: RefCell<Vec<u32>>,
+        owner: Cell<Option<u32>>,
+    }
+
+    impl Side {
+        fn unlock(&self, pid: u32) {
+            if self.owner.get() == Some(pid) {
+                self.owner.set(None);
+            }
+        }
+
+        fn end(&self, pid: u32) {
+            self.unlock(pid);
+            self.running.borrow_mut().retain(|&running| running != pid);
+        }
+    }
+
+    impl World for Side {
+        fn is_locked(&self) -> bool {
+            self.owner.get().is_some()
+        }
+
+        fn is_running(&self, frontend: Frontend) -> bool {
+            self.running.borrow().contains(&frontend.pid)
         }
     }
 }

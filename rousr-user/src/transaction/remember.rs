@@ -13,8 +13,12 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     ///
     /// Fails where another process is at work, or the file cannot be written.
     pub fn remember(&self, what: impl IntoIterator<Item = What>) -> Result<(), Error> {
+        let events = self.events(what);
+        if events.is_empty() {
+            return Ok(());
+        }
         let _lock = self.lock_soon()?;
-        Ok(self.history.append(&self.events(what))?)
+        Ok(self.history.append(&events)?)
     }
 
     fn events(&self, what: impl IntoIterator<Item = What>) -> Vec<Event> {

@@ -66,7 +66,7 @@ mod root {
 
         let swapoff = Background::start("swapoff /dev/zram0");
         succeed("systemctl kill -s KILL scenario-copy");
-        wait(Duration::from_secs(30), "the process is gone", || {
+        wait(Duration::from_secs(60), "the process is gone", || {
             shell("systemctl is-active --quiet scenario-copy").status != 0
         });
         // Not before swapoff has left its memory.

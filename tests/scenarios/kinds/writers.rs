@@ -31,7 +31,7 @@ mod root {
         wait(SOON, "the hold goes with the writer", || holds().is_empty());
         // What Post-Invoke could not do.
         succeed("systemctl restart rousr");
-        wait(Duration::from_secs(10), "/usr is sealed", is_sealed);
+        wait(Duration::from_secs(60), "/usr is sealed", is_sealed);
     }
 
     /// The kernel refuses to unlink or to replace a file that it swaps to, so no upgrade makes an

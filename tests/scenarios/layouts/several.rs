@@ -11,7 +11,7 @@ mod root {
 
     const SHARE: &str = "/usr/share";
     const LOCAL: &str = "/usr/local";
-    const SECONDS: Duration = Duration::from_secs(10);
+    const SECONDS: Duration = Duration::from_secs(60);
 
     fn is_sealed(mount_point: &str) -> bool {
         flags_of(mount_point) == Some(("ro".into(), "ro".into()))
@@ -86,7 +86,7 @@ mod root {
         );
         shell("rousr restart --yes");
         wait(SECONDS, "it is sealed", || is_sealed(SHARE));
-        succeed("rousr blockers; systemctl stop left");
+        succeed("rousr blockers && systemctl stop left");
     }
 
     #[test]

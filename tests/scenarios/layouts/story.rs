@@ -199,7 +199,7 @@ pub(super) fn use_them() -> [Background; 2] {
         Background::start(&format!("{program} 1000")),
         Background::start(&format!("sh -c 'exec 9<{table}; exec sleep 1001'")),
     ];
-    wait(Duration::from_secs(5), "both are in use", || {
+    wait(Duration::from_secs(60), "both are in use", || {
         shell(&format!(
             "readlink /proc/*/exe | grep -qx {program} && readlink /proc/*/fd/9 | grep -qx {table}"
         ))

@@ -67,7 +67,7 @@ fn is_interrupted() -> bool {
 /// same upgrade once more, and anew what dpkg says "must be reinstalled" as it was half unpacked.
 fn go_on(with_rousr: bool, findings: &mut Findings) {
     let configure = match with_rousr {
-        true => "rousr exec dpkg --configure -a",
+        true => "dpkg --configure -a",
         false => "mount -o remount,rw /usr && dpkg --configure -a",
     };
     // That may fail where a package has to be unpacked again, which is next.

@@ -105,6 +105,20 @@ const BOOTS: u32 = 3;
 /// met the emulator's fault once.
 const TRIES: u32 = 6;
 
+/// What a plain guest has.
+const MEMORY_MIB: u32 = 2048;
+
+/// How many plain guests the machine's free memory is enough for.
+pub(crate) fn fit_in_memory() -> usize {
+    let told = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let available = told
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = available.and_then(|told| told.trim().strip_suffix(" kB")?.parse::<usize>().ok());
+    // A kernel that does not tell is none that guests run on.
+    kib.map_or(1, |kib| kib / 1024 / MEMORY_MIB as usize)
+}
+
 impl Guest {
     /// A plain guest with systemd as PID 1, for a struct update.
     pub(crate) fn systemd(kernel: Kernel) -> Self {
@@ -113,7 +127,7 @@ impl Guest {
             init: Init::Systemd,
             layout: Layout::Ext4,
             cpus: 2,
-            memory_mib: 2048,
+            memory_mib: MEMORY_MIB,
             icount: false,
             append: String::new(),
             disks: Disks::Pristine,

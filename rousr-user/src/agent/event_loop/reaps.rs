@@ -6,9 +6,9 @@ use tokio::time::Instant;
 
 use super::EventLoop;
 use crate::{
-    agent::{batch::Waiting, last_holder::last_holder},
+    agent::{batch::Waiting, last_holder::last_holders},
     seal::Level,
-    track::{News, Release, Tracker},
+    track::{Closer, News, Release, Tracker},
     transaction::{Reaped, Reaping, history::What},
 };
 
@@ -115,11 +115,12 @@ impl<T: Tracker> EventLoop<T> {
 
     /// For `rousr history`.
     fn remember(&self, reaping: &Reaping, waiting: &Waiting) {
-        let what = reaping.reaped.iter().map(|hold| What::Reaped {
+        let closer = |hold: &Reaped| waiting.get(&hold.inode)?.as_ref()?.by;
+        let closers: Vec<Option<Closer>> = reaping.reaped.iter().map(closer).collect();
+        let holds = reaping.reaped.iter().zip(last_holders(&closers));
+        let what = holds.map(|(hold, last_holder)| What::Reaped {
             hold: Box::new(hold.record.clone()),
-            last_holder: waiting[&hold.inode]
-                .and_then(|release| release.by)
-                .and_then(last_holder),
+            last_holder,
         });
         if let Err(error) = self.keeper.remember(what) {
             self.failed("not in the history", &error);

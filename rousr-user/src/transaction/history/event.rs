@@ -46,6 +46,9 @@ pub enum What {
     Opened {
         /// For whom.
         opener: Opener,
+        /// Whether it was for nobody else at that time.
+        #[serde(default)]
+        is_first: bool,
     },
     /// dpkg is about to change packages; their files are held.
     Preserved {

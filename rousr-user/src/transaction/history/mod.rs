@@ -7,6 +7,7 @@ mod transaction;
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -15,7 +16,7 @@ pub use transaction::{Gone, Transaction, transactions};
 
 use crate::json_lines;
 
-/// How long a file grows before the next one is begun; one more is kept. Some three thousand transactions
+/// How long a file grows before the next one is begun; one more is kept. Each has some thousand transactions
 /// of a dozen packages.
 const LIMIT: u64 = 1 << 20;
 
@@ -84,14 +85,27 @@ impl History {
     pub fn load(&self) -> Result<(Vec<Event>, Vec<String>), Unreadable> {
         let mut events = Vec::new();
         let mut damages = Vec::new();
-        for path in [self.before(), self.path.clone()] {
-            let (found, damaged) = json_lines::parse(&read(&path)?);
+        let paths = [self.before(), self.path.clone()];
+        for (path, bytes) in paths.iter().zip(self.read_both(&paths)?) {
+            let (found, damaged) = json_lines::parse(&bytes);
             events.extend(found);
             damages.extend(damaged.into_iter().map(|(line, what)| {
                 format!("{}:{line}: {what}; what it said is lost", path.display())
             }));
         }
         Ok((events, damages))
+    }
+
+    /// Again where the next file was begun in between.
+    fn read_both(&self, paths: &[PathBuf; 2]) -> Result<[Vec<u8>; 2], Unreadable> {
+        let inode = || fs::metadata(&self.path).map(|file| file.ino()).ok();
+        loop {
+            let before = inode();
+            let both = [read(&paths[0])?, read(&paths[1])?];
+            if before.is_none() || inode() == before {
+                return Ok(both);
+            }
+        }
     }
 
     fn before(&self) -> PathBuf {

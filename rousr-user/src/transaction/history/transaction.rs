@@ -31,6 +31,9 @@ pub struct Transaction {
     pub sealed_unix_milliseconds: Option<u64>,
     /// What went with its last user, and was held since.
     pub reaped: Vec<Gone>,
+    /// Whether nothing but filesystems below /usr took part: that of /usr is not kept read-only.
+    #[serde(skip)]
+    pub(crate) is_beside: bool,
 }
 
 /// A hold that went.
@@ -56,15 +59,19 @@ pub fn transactions(events: Vec<Event>) -> Vec<Transaction> {
 fn add(transactions: &mut Vec<Transaction>, event: Event) {
     let at = event.unix_milliseconds;
     let is_beside = event.beside.is_some();
-    if let What::Opened { opener } = event.what {
-        let last = transactions.last_mut();
-        let open = last.filter(|last| is_beside || last.ended_unix_milliseconds.is_none());
-        return match open {
+    if let What::Opened { opener, is_first } = event.what {
+        // One that was cut short has no end.
+        let takes_part = |last: &&mut Transaction| {
+            let is_open = last.ended_unix_milliseconds.is_none();
+            is_open && (is_beside || !is_first)
+        };
+        return match transactions.last_mut().filter(takes_part) {
             Some(open) if open.openers.contains(&opener) => {}
             Some(open) => open.openers.push(opener),
             None => transactions.push(Transaction {
                 began_unix_milliseconds: at,
                 openers: vec![opener],
+                is_beside,
                 ..Transaction::default()
             }),
         };
@@ -89,7 +96,7 @@ fn add(transactions: &mut Vec<Transaction>, event: Event) {
             files,
             holds,
         } => {
-            if !is_beside {
+            if is_beside == last.is_beside {
                 last.packages.extend(packages);
                 last.files = last.files.saturating_add(files);
             }
@@ -98,14 +105,17 @@ fn add(transactions: &mut Vec<Transaction>, event: Event) {
         What::Settled { level, gone, kept } => {
             last.settled = last.settled.saturating_add(gone);
             last.kept = last.kept.saturating_add(kept);
-            if !is_beside {
+            if is_beside == last.is_beside {
                 last.ended_unix_milliseconds = Some(at);
                 last.level = Some(level);
             }
         }
-        What::Sealed { level } if !is_beside => {
-            last.sealed_unix_milliseconds = Some(at);
-            last.level = Some(level);
+        // A seal that somebody else has broken since is none of its.
+        What::Sealed { level } if is_beside == last.is_beside && last.level < Some(level) => {
+            if last.ended_unix_milliseconds.is_some() {
+                last.sealed_unix_milliseconds = Some(at);
+                last.level = Some(level);
+            }
         }
         What::Sealed { .. } | What::Opened { .. } | What::Reaped { .. } => {}
     }
@@ -129,7 +139,13 @@ mod tests {
     }
 
     fn opened(at: u64, opener: Opener) -> Event {
-        event(at, What::Opened { opener })
+        let is_first = true;
+        event(at, What::Opened { opener, is_first })
+    }
+
+    fn joined(at: u64, opener: Opener) -> Event {
+        let is_first = false;
+        event(at, What::Opened { opener, is_first })
     }
 
     fn settled(at: u64) -> Event {
@@ -188,8 +204,8 @@ mod tests {
                 },
             ),
             opened(200, Opener::Transaction),
-            opened(205, command),
-            opened(206, command),
+            joined(205, command),
+            joined(206, command),
             reaped(300, 1, 190),
             settled(310),
             reaped(320, 2, 10),
@@ -210,6 +226,68 @@ mod tests {
         assert_eq!(second.openers, [Opener::Transaction, command]);
         assert_eq!(second.reaped[0].hold.inode, 2);
         assert_eq!(second.level, Some(Level::MountSealed));
+    }
+
+    #[test]
+    fn one_that_was_cut_short_has_no_end_and_takes_nothing_of_the_next() {
+        let all = transactions(vec![
+            opened(100, Opener::Transaction),
+            preserved(110, "a"),
+            opened(300, Opener::Transaction),
+            preserved(310, "a"),
+            settled(320),
+        ]);
+        let [first, second] = &all[..] else {
+            panic!("{all:?}");
+        };
+        assert_eq!(
+            (first.packages.len(), first.ended_unix_milliseconds),
+            (1, None)
+        );
+        assert_eq!(second.began_unix_milliseconds, 300);
+        assert_eq!(
+            (second.packages.len(), second.ended_unix_milliseconds),
+            (1, Some(320))
+        );
+    }
+
+    #[test]
+    fn a_seal_that_is_made_good_later_is_not_its_own() {
+        let sealed = |at, level| event(at, What::Sealed { level });
+        let all = transactions(vec![
+            opened(100, Opener::Transaction),
+            settled(120),
+            sealed(130, Level::Sealed),
+            sealed(900, Level::Sealed),
+        ]);
+        assert_eq!(all[0].sealed_unix_milliseconds, Some(130));
+    }
+
+    #[test]
+    fn where_usr_is_not_kept_those_beside_are_all_there_is() {
+        let beside = |event: Event| Event {
+            beside: Some("/usr/local".into()),
+            ..event
+        };
+        let one = |at| {
+            [
+                opened(at, Opener::Transaction),
+                preserved(at + 1, "a"),
+                settled(at + 2),
+            ]
+            .map(beside)
+        };
+        let all = transactions([one(100), one(200)].concat());
+        let told: Vec<_> = (all.iter())
+            .map(|one| {
+                (
+                    one.began_unix_milliseconds,
+                    one.ended_unix_milliseconds,
+                    one.packages.len(),
+                )
+            })
+            .collect();
+        assert_eq!(told, [(100, Some(102), 1), (200, Some(202), 1)]);
     }
 
     #[test]

@@ -94,6 +94,7 @@ fn this_process() -> Frontend {
     Frontend {
         pid: this.pid,
         started: this.started,
+        locks_later: false,
     }
 }
 
@@ -105,6 +106,7 @@ fn a_frontend_inside_of_another_ends_nothing() {
     let inner = Frontend {
         pid: inner.pid,
         started: inner.started,
+        locks_later: false,
     };
     let world = World::sealed();
     let mut tracker = Counted::default();
