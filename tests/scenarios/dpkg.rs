@@ -150,8 +150,8 @@ mod root {
             fs::exists("/run/rousr-unpacked").expect("readable")
         });
         // It has begun when this hook of its own runs, which lasts until the first is done.
-        let gate = "while pgrep -f rousr-other.deb >/dev/null; do sleep 0.1; done; sleep 2";
-        dpkg(&format!("--pre-invoke='{gate}' -i '{old}'"));
+        let gate = "while pgrep -f '[r]ousr-other.deb' >/dev/null; do sleep 0.1; done; sleep 2";
+        dpkg(&format!("--pre-invoke=\"{gate}\" -i '{old}'"));
         drop(first);
         assert_sealed();
         assert_eq!(fs::read(file()).expect("it is installed"), b"old");

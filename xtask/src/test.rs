@@ -132,11 +132,14 @@ fn boots(arguments: &Arguments) -> Vec<Boot> {
         &["holders::root::"],
         &["removal::root::", "renewal::root::after_an_upgrade"],
     ];
-    const APART: &[&str] = &[
-        "renewal::root::",
-        "sealing::root::",
-        "transactions::root::",
-        "windows::root::",
+    const APART: [&[&str]; 2] = [
+        &["renewal::root::", "sealing::root::", "windows::root::"],
+        &[
+            "abuse::root::",
+            "dpkg::root::",
+            "hooks::root::",
+            "transactions::root::",
+        ],
     ];
     const LAYOUTS: [Layout; 4] = [
         Layout::Xfs,
@@ -161,10 +164,8 @@ fn boots(arguments: &Arguments) -> Vec<Boot> {
             false => crashes,
         };
     }
-    let mut boots = vec![
-        Boot::all_but(Kernel::Trixie, APART),
-        Boot::new(Kernel::Trixie, "", APART),
-    ];
+    let mut boots = vec![Boot::all_but(Kernel::Trixie, &APART.concat())];
+    boots.extend(APART.map(|set| Boot::new(Kernel::Trixie, "", set)));
     for (kernel, append, sets) in [
         (Kernel::Bookworm, "", KERNEL_DEPENDENT),
         (Kernel::Backports, "", KERNEL_DEPENDENT),

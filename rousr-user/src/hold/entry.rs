@@ -46,6 +46,14 @@ impl<L: Links> Store<'_, L> {
             })
     }
 
+    /// Whether `user`, a magic link to the inode, has it by the hold's entry: taken before, and taken once more
+    /// it would change places with the name again.
+    pub fn has_entry(&self, inode: u64, user: &Path) -> bool {
+        let hold = Path::new(DIRECTORY).join(name_of(inode));
+        let used = self.links.read_link(user);
+        used.is_ok_and(|used| used.ends_with(hold))
+    }
+
     fn swap(&self, name: &Path, hold: &OsStr) -> io::Result<()> {
         let (links, top, store) = (&self.links, self.root, self.dir());
         let entry = entry_of(hold);

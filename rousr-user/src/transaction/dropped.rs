@@ -32,7 +32,10 @@ pub(super) fn free_directories<L: Links>(
         read: HashMap::new(),
     };
     for name in &listed.names {
-        if !used.contains_key(&name.inode) {
+        let Some(user) = used.get(&name.inode) else {
+            continue;
+        };
+        if store.has_entry(name.inode, user) {
             continue;
         }
         match archives.drop(name) {

@@ -240,6 +240,33 @@ fn a_held_file_goes_with_its_last_holder() {
     );
 }
 
+/// As where the agent dies in the middle, and the hook does all of its work.
+#[test]
+fn an_entry_in_use_that_was_taken_stays_taken() {
+    const REMOVAL: &[u8] = b"VERSION 3\nDir=/\n\ndemo 1 amd64 none > - - none **REMOVE**\n";
+    let world = World::sealed();
+    world.keeper.begin().expect("begins");
+    let old = inode(&world.file);
+    let mut holder = holder_of(&world.file);
+    let used = format!("/proc/{}/fd/3", holder.id());
+    for again in [false, true] {
+        world.keeper.preserve(REMOVAL).expect("preserves");
+        let entry = fs::read_link(&used).expect("it runs");
+        assert!(
+            entry.ends_with(format!(".rousr/{old}")),
+            "{again}: {}",
+            entry.display()
+        );
+        assert_eq!(
+            inode(&world.file),
+            old,
+            "its name is there until dpkg removes it"
+        );
+    }
+    holder.kill().expect("killed");
+    holder.wait().expect("ended");
+}
+
 #[test]
 fn what_was_not_replaced_is_dropped_and_what_is_unused_goes_at_once() {
     for replaced in [false, true] {

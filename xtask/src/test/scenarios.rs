@@ -25,7 +25,7 @@ pub(super) struct Boot {
     program: &'static str,
     filters: Vec<String>,
     /// What is left to another guest.
-    left_out: &'static [&'static str],
+    left_out: Vec<&'static str>,
 }
 
 impl Boot {
@@ -38,14 +38,14 @@ impl Boot {
             prepare: None,
             program: "scenarios",
             filters,
-            left_out: &[],
+            left_out: Vec::new(),
         }
     }
 
     /// All programs, but for scenarios that another guest has.
-    pub(super) fn all_but(kernel: Kernel, left_out: &'static [&'static str]) -> Self {
+    pub(super) fn all_but(kernel: Kernel, left_out: &[&'static str]) -> Self {
         Self {
-            left_out,
+            left_out: left_out.to_vec(),
             ..Self::new(kernel, "", &[])
         }
     }
