@@ -150,26 +150,26 @@ mod root {
             fs::exists("/run/rousr-unpacked").expect("readable")
         });
         // It has begun when this hook of its own runs, which lasts until the first is done.
-        let gate = "while pgrep -f '[r]ousr-other.deb' >/dev/null; do sleep 0.1; done; sleep 2";
+        let gate = "while pgrep -f '[r]ousr-second.deb' >/dev/null; do sleep 0.1; done; sleep 2";
         dpkg(&format!("--pre-invoke=\"{gate}\" -i '{old}'"));
         drop(first);
         assert_sealed();
         assert_eq!(fs::read(file()).expect("it is installed"), b"old");
-        succeed("dpkg -P rousr-kinds rousr-other");
+        succeed("dpkg -P rousr-kinds rousr-second");
     }
 
     /// A package without files.
     fn build_other(script: &str) -> PathBuf {
-        let tree = "/run/rousr-other/DEBIAN";
+        let tree = "/run/rousr-second/DEBIAN";
         fs::create_dir_all(tree).expect("a folder");
-        let control = "Package: rousr-other\nVersion: 1\nArchitecture: all\n\
+        let control = "Package: rousr-second\nVersion: 1\nArchitecture: all\n\
              Maintainer: rousr developers <rousr@localhost>\nDescription: nothing\n";
         fs::write(format!("{tree}/control"), control).expect("written");
         fs::write(format!("{tree}/postinst"), format!("#!/bin/sh\n{script}\n")).expect("written");
         succeed(&format!(
-            "chmod 755 {tree}/postinst && dpkg-deb --root-owner-group -Znone -b /run/rousr-other /run/rousr-other.deb"
+            "chmod 755 {tree}/postinst && dpkg-deb --root-owner-group -Znone -b /run/rousr-second /run/rousr-second.deb"
         ));
-        "/run/rousr-other.deb".into()
+        "/run/rousr-second.deb".into()
     }
 
     #[test]

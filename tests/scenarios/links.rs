@@ -74,7 +74,11 @@ mod root {
         );
         drop(user);
         wait(SECONDS, "it is sealed", || flags_of("/usr/local") == sealed);
-        succeed("umount /usr/local && apt-get -y -q purge rousr-kinds");
+        // The agent may be looking at it.
+        wait(SECONDS, "it is unmounted", || {
+            shell("umount /usr/local").status == 0
+        });
+        succeed("apt-get -y -q purge rousr-kinds");
         assert_sealed();
     }
 }
