@@ -114,6 +114,16 @@ mod tests {
                 },
             ),
             (
+                r#"{"method":"begin","frontend":{"pid":7,"started":8,"locksLater":true}}"#,
+                Request::Begin {
+                    frontend: Some(Frontend {
+                        pid: 7,
+                        started: 8,
+                        locks_later: true,
+                    }),
+                },
+            ),
+            (
                 r#"{"method":"preserve","length":17}"#,
                 Request::Preserve { length: 17 },
             ),

@@ -3,7 +3,7 @@
 //! A maintainer script or a hook can run a frontend of its own, whose hooks come between those of
 //! the outer one.
 
-use std::{ffi::OsStr, os::unix::process::parent_id};
+use std::{ffi::OsStr, ops, os::unix::process::parent_id};
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,7 @@ pub struct Frontend {
     pub started: u64,
     /// Whether it begins before it has dpkg's lock, as dpkg itself does: a lock that becomes free was
     /// another's.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "ops::Not::not")]
     pub locks_later: bool,
 }
 
