@@ -45,7 +45,7 @@ fn begin() -> anyhow::Result<Option<Outcome>> {
         return Ok(None);
     }
     let begun = errand::run(&Step::Begin(Some(frontend)), warn)?;
-    let mut outcome = match errand::run(&Step::Preserve(dpkg.stream()), warn) {
+    let mut outcome = match errand::run(&Step::Preserve(dpkg.stream().to_bytes()), warn) {
         Ok(preserved) => preserved,
         // Files may go unpreserved, but dpkg goes on.
         Err(error) => {

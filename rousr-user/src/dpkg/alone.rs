@@ -4,14 +4,15 @@
 //! src/main/main.c): the packages are on its command line.
 
 use std::{
-    collections::HashMap,
     env, fs, io,
-    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
 
-use super::command_line::CommandLine;
+use super::{
+    command_line::CommandLine,
+    hook::{Action, Direction, Kind, MultiArch, Protocol, Stream, Version},
+    package::{self, Package},
+};
 
 /// dpkg's name for its action, in the environment of its hooks.
 const ACTION: &str = "DPKG_HOOK_ACTION";
@@ -28,9 +29,6 @@ const CHANGING: [&str; 6] = [
 
 /// Where dpkg installs to, if not here.
 const ROOT: &str = "DPKG_ROOT";
-
-/// A package's name, version, architecture and multi-arch, as the stream has them.
-const FORMAT: &str = "${Package} ${Version} ${Architecture} ${Multi-Arch}\n";
 
 /// A dpkg that runs one of our hooks.
 #[derive(Clone, Debug)]
@@ -66,44 +64,50 @@ impl Dpkg {
 
     /// What it will unpack or remove, as far as the command line tells: nothing for `--pending`. What is
     /// not told is held where it is in use.
-    pub fn stream(&self) -> Vec<u8> {
-        let actions = match self.action.as_str() {
-            "install" | "unpack" => self.unpacked(),
-            "remove" | "purge" => self.removed(),
-            _ => Vec::new(),
+    pub fn stream(&self) -> Stream {
+        Stream {
+            protocol: Protocol::V3,
+            settings: Vec::new(),
+            actions: match self.action.as_str() {
+                "install" | "unpack" => self.unpacked(),
+                "remove" | "purge" => self.removed(),
+                _ => Vec::new(),
+            },
+        }
+    }
+
+    fn unpacked(&self) -> Vec<Action> {
+        // Of an archive that is none dpkg tells itself.
+        let packed = self.archives().into_iter().filter_map(|archive| {
+            let package = package::packed(&archive)?;
+            Some((archive, package))
+        });
+        let packed: Vec<(PathBuf, Package)> = packed.collect();
+        let installed = package::installed(packed.iter().map(|(_, new)| new.name.as_str()));
+        let mut actions = Vec::new();
+        for (archive, new) in packed {
+            let unpack = |old: Option<Version>| Action {
+                package: new.name.clone(),
+                old,
+                new: Some(new.version.clone()),
+                direction: Direction::Up,
+                kind: Kind::Unpack(archive.clone()),
+            };
+            actions.extend(replaced(&installed, &new).into_iter().map(unpack));
+        }
+        actions
+    }
+
+    fn removed(&self) -> Vec<Action> {
+        let names = self.line.operands.iter().filter_map(|name| name.to_str());
+        let remove = |package: Package| Action {
+            package: package.name,
+            old: Some(package.version),
+            new: None,
+            direction: Direction::Down,
+            kind: Kind::Remove,
         };
-        [b"VERSION 3\n\n", &actions[..]].concat()
-    }
-
-    fn unpacked(&self) -> Vec<u8> {
-        let archives = self.archives();
-        let new: Vec<Option<String>> = archives.iter().map(|archive| described(archive)).collect();
-        let names = new.iter().flatten().map(|new| name(new).to_owned());
-        let old = installed(names);
-        let mut lines = Vec::new();
-        for (archive, new) in archives.iter().zip(new) {
-            // Of an archive that is none dpkg tells itself.
-            let Some(new) = new else { continue };
-            let (name, new) = new.split_once(' ').unwrap_or((&new, "- - none"));
-            for old in replaced(old.get(name), new) {
-                lines.extend(format!("{name} {old} < {new} ").as_bytes());
-                lines.extend(archive.as_os_str().as_bytes());
-                lines.push(b'\n');
-            }
-        }
-        lines
-    }
-
-    fn removed(&self) -> Vec<u8> {
-        let names = self.line.operands.iter();
-        let names = names.map(|name| name.to_string_lossy().into_owned());
-        let mut lines = Vec::new();
-        for (name, old) in installed(names) {
-            for old in old {
-                lines.extend(format!("{name} {old} > - - none **REMOVE**\n").as_bytes());
-            }
-        }
-        lines
+        package::installed(names).into_iter().map(remove).collect()
     }
 
     /// In the order of the command line; those of a directory in the order of their names.
@@ -120,19 +124,18 @@ impl Dpkg {
     }
 }
 
-/// The instances that the new one replaces: of one that lies beside those of other architectures its own,
-/// and none where it is new.
-fn replaced<'o>(installed: Option<&'o Vec<String>>, new: &str) -> Vec<&'o str> {
-    const NONE: &str = "- - none";
-    let fields: Vec<&str> = new.split(' ').collect();
-    let is_own = |old: &&str| match fields[..] {
-        [_, architecture, "same"] => old.split(' ').nth(1) == Some(architecture),
-        _ => true,
+/// The instances that the new one replaces: of one that lies beside those of other architectures its own.
+/// `None` stands for that there is none.
+fn replaced(installed: &[Package], new: &Package) -> Vec<Option<Version>> {
+    let is_replaced = |old: &&Package| {
+        let is_beside = new.version.multi_arch == Some(MultiArch::Same);
+        let is_own = old.version.architecture == new.version.architecture;
+        old.name == new.name && (is_own || !is_beside)
     };
-    let installed = installed.into_iter().flatten().map(String::as_str);
-    let replaced: Vec<&str> = installed.filter(is_own).collect();
+    let replaced = installed.iter().filter(is_replaced);
+    let replaced: Vec<_> = replaced.map(|old| Some(old.version.clone())).collect();
     match replaced.is_empty() {
-        true => vec![NONE],
+        true => vec![None],
         false => replaced,
     }
 }
@@ -154,75 +157,11 @@ fn below(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The package in an archive; `None` where it cannot be told.
-fn described(archive: &Path) -> Option<String> {
-    let told = said(
-        Command::new("dpkg-deb")
-            .arg(format!("--showformat={FORMAT}"))
-            .arg("--show")
-            .arg(archive),
-    );
-    Some(line(told.lines().next()?))
-}
-
-/// What is installed under these names, each instance with its version, architecture and multi-arch.
-fn installed(names: impl Iterator<Item = String>) -> HashMap<String, Vec<String>> {
-    let names: Vec<String> = names.collect();
-    let mut packages: HashMap<String, Vec<String>> = HashMap::new();
-    if names.is_empty() {
-        return packages;
-    }
-    let told = said(
-        Command::new("dpkg-query")
-            .arg(format!("--showformat=${{db:Status-Status}} {FORMAT}"))
-            .arg("--show")
-            .args(names),
-    );
-    for package in told.lines() {
-        // A package of which nothing but its configuration is left has no file to lose.
-        let Some((status, package)) = package.split_once(' ') else {
-            continue;
-        };
-        if matches!(status, "not-installed" | "config-files") {
-            continue;
-        }
-        let package = line(package);
-        if let Some((name, rest)) = package.split_once(' ') {
-            packages
-                .entry(name.to_owned())
-                .or_default()
-                .push(rest.to_owned());
-        }
-    }
-    packages
-}
-
-/// A package that says nothing of multi-arch, or `no`, has `none` there.
-fn line(told: &str) -> String {
-    let told = told.trim_end();
-    let told = told.strip_suffix(" no").unwrap_or(told);
-    match told.split(' ').count() {
-        3 => format!("{told} none"),
-        _ => told.to_owned(),
-    }
-}
-
-fn name(package: &str) -> &str {
-    package.split(' ').next().unwrap_or(package)
-}
-
-/// What a program prints; of what it could not tell, nothing.
-fn said(command: &mut Command) -> String {
-    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
-    output
-        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
-        .unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
-    use crate::dpkg::hook::{Kind, Stream};
 
     fn dpkg(action: &str, words: &str, directory: &Path) -> Dpkg {
         Dpkg {
@@ -235,7 +174,6 @@ mod tests {
     #[test]
     fn a_removal_is_told_with_what_is_installed() {
         let stream = dpkg("remove", "dpkg -r dpkg no-such-package", Path::new("/")).stream();
-        let stream = Stream::parse(&stream).expect("a stream");
         let [action] = &stream.actions[..] else {
             panic!("{stream:?}");
         };
@@ -279,7 +217,6 @@ mod tests {
                 *operand = operand.to_string_lossy().replace('\u{1}', " ").into();
             }
             let stream = dpkg.stream();
-            let stream = Stream::parse(&stream).expect("a stream");
             let [action] = &stream.actions[..] else {
                 panic!("{line}: {stream:?}");
             };
@@ -297,18 +234,17 @@ mod tests {
 
     #[test]
     fn an_archive_replaces_its_own_instance() {
-        let installed = vec!["1 amd64 same".to_owned(), "1 i386 same".to_owned()];
+        let package = |text: &str| Package::parse(text).expect("a package");
+        let both = ["x 1 amd64 same", "x 1 i386 same"].map(package);
+        let one = ["x 1 all ", "y 1 amd64 same"].map(package);
         for (installed, new, expected) in [
-            (Some(&installed), "2 i386 same", vec!["1 i386 same"]),
-            (Some(&installed), "2 arm64 same", vec!["- - none"]),
-            (
-                Some(&vec!["1 all none".to_owned()]),
-                "2 amd64 none",
-                vec!["1 all none"],
-            ),
-            (None, "2 amd64 none", vec!["- - none"]),
+            (&both, "x 2 i386 same", Some(&both[1])),
+            (&both, "x 2 arm64 same", None),
+            (&one, "x 2 amd64 no", Some(&one[0])),
+            (&one, "z 2 amd64 ", None),
         ] {
-            assert_eq!(replaced(installed, new), expected, "{new}");
+            let expected = expected.map(|old| old.version.clone());
+            assert_eq!(replaced(installed, &package(new)), [expected], "{new}");
         }
     }
 
@@ -332,6 +268,6 @@ mod tests {
     #[test]
     fn other_actions_name_no_package() {
         let stream = dpkg("configure", "dpkg --configure -a", Path::new("/")).stream();
-        assert!(Stream::parse(&stream).expect("a stream").actions.is_empty());
+        assert!(stream.actions.is_empty());
     }
 }

@@ -12,6 +12,7 @@ mod round_trip;
 mod setting;
 #[cfg(test)]
 mod tests;
+mod write;
 
 pub use action::{Action, Direction, Kind, MultiArch, Version};
 pub use setting::Setting;

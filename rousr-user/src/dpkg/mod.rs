@@ -1,7 +1,7 @@
 //! apt's hook protocol and dpkg's database.
 //!
 //! [`hook`], [`database`], [`command_line`] and [`candidates`] are pure: bytes in, values out. [`admin_dir`],
-//! [`alone`] and [`environment`] do the reading.
+//! [`alone`], [`package`] and [`environment`] do the reading.
 
 pub mod admin_dir;
 pub mod alone;
@@ -12,3 +12,4 @@ pub mod database;
 pub mod environment;
 pub mod frontend;
 pub mod hook;
+pub mod package;

@@ -14,6 +14,7 @@ use std::time::SystemTime;
 
 use crate::{json_lines, sys::step::step};
 
+pub(crate) use record::milliseconds;
 pub use record::{Entries, Entry, Event, Record, all, apply};
 
 /// A line that cannot be read, or the whole file.
@@ -113,7 +114,7 @@ impl Ledger {
     /// Puts what is known of the holds that are there in the place of a damaged ledger, and tells
     /// where that is now.
     pub fn replace_damaged(&self, entries: &Entries) -> Result<PathBuf, Unwritable> {
-        let now = record::milliseconds(SystemTime::now());
+        let now = milliseconds(SystemTime::now());
         let aside = self.path.with_extension(format!("damaged-{now}"));
         json_lines::to_lines(&all(entries))
             .map_err(io::Error::from)

@@ -1,7 +1,5 @@
 //! The stream that apt feeds to a hook.
 
-mod apt;
-
 use std::{collections::HashSet, os::unix::ffi::OsStrExt as _, path::PathBuf};
 
 use rousr::dpkg::{
@@ -103,7 +101,7 @@ fn fits(action: &Action, protocol: Protocol) {
 }
 
 fn what_apt_writes_comes_back(stream: &Stream) {
-    let written = apt::write(stream);
+    let written = stream.to_bytes();
     let read = Stream::parse(&written);
     assert_eq!(read.as_ref(), Ok(stream), "{}", written.escape_ascii());
 }

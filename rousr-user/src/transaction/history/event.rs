@@ -1,15 +1,15 @@
 //! A line of the history.
 
-use std::{
-    path::PathBuf,
-    time::{Duration, SystemTime},
-};
+use std::{path::PathBuf, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     dpkg::hook::{Action, Kind, Version},
-    hold::{escape, ledger::Record},
+    hold::{
+        escape,
+        ledger::{Record, milliseconds},
+    },
     seal::Level,
     track::process::Who,
     transaction::Opener,
@@ -100,10 +100,8 @@ pub struct Package {
 impl Event {
     /// Something that happens now.
     pub fn now(what: What) -> Self {
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let since_1970 = since_1970.unwrap_or(Duration::ZERO);
         Self {
-            unix_milliseconds: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
+            unix_milliseconds: milliseconds(SystemTime::now()),
             beside: None,
             what,
         }

@@ -1,35 +1,37 @@
-//! apt's own side: `pkgDPkgPM::SendPkgsInfo` and `QuoteString` of apt 3.1.12.
+//! A stream as apt writes it: `pkgDPkgPM::SendPkgsInfo` and `QuoteString` of apt 3.1.12.
 
 use std::os::unix::ffi::OsStrExt as _;
 
-use rousr::dpkg::hook::{Action, Direction, Kind, MultiArch, Protocol, Stream, Version};
+use super::{Action, Direction, Kind, MultiArch, Protocol, Stream, Version};
 
-/// The stream as apt writes it.
-pub(super) fn write(stream: &Stream) -> Vec<u8> {
-    let mut out = Vec::new();
-    if stream.protocol != Protocol::V1 {
-        out.extend(match stream.protocol {
-            Protocol::V3 => b"VERSION 3\n",
-            _ => b"VERSION 2\n",
-        });
-        for setting in &stream.settings {
-            quote(&mut out, &setting.key, b"=\"\n");
-            out.push(b'=');
-            quote(&mut out, &setting.value, b"\n");
+impl Stream {
+    /// What a hook reads of it.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        if self.protocol != Protocol::V1 {
+            out.extend(match self.protocol {
+                Protocol::V3 => b"VERSION 3\n",
+                _ => b"VERSION 2\n",
+            });
+            for setting in &self.settings {
+                quote(&mut out, &setting.key, b"=\"\n");
+                out.push(b'=');
+                quote(&mut out, &setting.value, b"\n");
+                out.push(b'\n');
+            }
             out.push(b'\n');
         }
-        out.push(b'\n');
-    }
-    for action in &stream.actions {
-        if let Some(comparison) = comparison(action.direction) {
-            let [old, new] =
-                [&action.old, &action.new].map(|version| fields(version.as_ref(), stream.protocol));
-            out.extend(format!("{} {old} {comparison} {new} ", action.package).bytes());
+        for action in &self.actions {
+            if let Some(comparison) = comparison(action.direction) {
+                let [old, new] = [&action.old, &action.new]
+                    .map(|version| fields(version.as_ref(), self.protocol));
+                out.extend(format!("{} {old} {comparison} {new} ", action.package).bytes());
+            }
+            out.extend(last_field(action));
+            out.push(b'\n');
         }
-        out.extend(last_field(action));
-        out.push(b'\n');
+        out
     }
-    out
 }
 
 fn comparison(direction: Direction) -> Option<char> {
