@@ -229,7 +229,7 @@ mod root {
             shell(&format!(
                 "mount -o remount,rw /usr; dpkg --purge rousr-self; \
                  install -m 755 {COPY} /usr/sbin/rousr; mount -o remount,ro /usr; \
-                 rm -f /etc/apt/apt.conf.d/50other; systemctl restart rousr"
+                 rm -f /etc/apt/apt.conf.d/50other /etc/apt/apt.conf.d/zzz-other; systemctl restart rousr"
             ));
         }
     }
@@ -298,6 +298,30 @@ mod root {
         assert_ne!(killed.status, 0, "{}", killed.output);
         assert!(!fs::exists("/usr/sbin/rousr").expect("readable"));
         wait(SOON, "all is reaped", || holds().is_empty() && is_sealed());
+        wait(SOON, "it has ended", || has_ended(&pid));
+        drop(owned);
+        wait_for_agent();
+    }
+
+    /// The agent hears of the mount only when nobody has /usr open any more.
+    #[test]
+    fn after_its_own_removal_that_it_sees_late() {
+        begin();
+        let owned = with_own_package();
+        let pid = agent_pid();
+        // Around apt's last hook; dpkg's lock is apt's for longer than the agent takes to look at it.
+        fs::write(
+            "/etc/apt/apt.conf.d/50other",
+            format!("DPkg::Post-Invoke {{ \"kill -STOP {pid}\"; }};\n"),
+        )
+        .expect("written");
+        let after = "/etc/apt/apt.conf.d/zzz-other";
+        let resume = format!("DPkg::Post-Invoke {{ \"kill -CONT {pid}; sleep 3\"; }};\n");
+        fs::write(after, resume).expect("written");
+        succeed("apt-get -y -q remove rousr-self");
+        fs::remove_file(after).expect("removed");
+        assert_sealed_without_rousr();
+        wait(SOON, "all is reaped", || holds().is_empty());
         wait(SOON, "it has ended", || has_ended(&pid));
         drop(owned);
         wait_for_agent();

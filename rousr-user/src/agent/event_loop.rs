@@ -45,6 +45,8 @@ pub(super) struct EventLoop<T> {
     pub(super) resyncing: Retry<()>,
     /// Tells when one for whom the volume is writable may be gone.
     pub(super) openers: OpenerWatch,
+    /// Whether somebody had the volume open when it was last looked at.
+    is_open: bool,
     /// Begun once for each opening, and kept until its end; `None` inside where there is no need or no way.
     order: Option<Option<WriteOrder>>,
     /// Whether something may have been replaced since the last look at what this process runs.
@@ -86,6 +88,7 @@ impl<T: Tracker> EventLoop<T> {
             sealing: Sealing::default(),
             resyncing: Retry::new(RESYNC.0, RESYNC.1),
             openers: OpenerWatch::default(),
+            is_open: false,
             order: None,
             may_be_outdated: false,
             is_helpless: false,
@@ -159,7 +162,10 @@ impl<T: Tracker> EventLoop<T> {
         step: impl FnOnce(&mut Self) -> Result<Outcome, Error>,
     ) -> Reply {
         let result = step(self);
-        self.may_be_outdated |= matches!(&result, Ok(outcome) if outcome.open_for.is_empty());
+        if let Ok(outcome) = &result {
+            self.is_open = !outcome.open_for.is_empty();
+            self.may_be_outdated |= !self.is_open;
+        }
         self.log(event, &result);
         match result {
             Ok(outcome) => Reply::Done(Outcome {
@@ -219,6 +225,12 @@ impl<T: Tracker> EventLoop<T> {
             Ok((level, wanted, openings)) => {
                 self.metrics.set_levels(level, wanted);
                 let is_open = openings.openers().next().is_some();
+                let was_open = std::mem::replace(&mut self.is_open, is_open);
+                if was_open && !is_open {
+                    // By none of this agent's steps: where rousr has been removed apt's last hook seals by
+                    // mount(8), and tells nobody.
+                    return self.start();
+                }
                 self.follow_seal(!is_open && level < wanted);
                 self.openers.follow(&openings, self.keeper.admin_dir());
                 self.keep_order(is_open);

@@ -17,20 +17,16 @@ impl<T: Tracker> EventLoop<T> {
                 return self.look_after_openers_later();
             }
         };
-        if gone.is_empty() {
-            // Where rousr has been removed apt's last hook seals by mount(8), and tells nobody.
-            return match self.keeper.openers().is_ok_and(|left| left.is_empty()) {
-                true => self.start(),
-                false => self.measure(),
-            };
-        }
+        let is_any = !gone.is_empty();
         for opener in gone {
             tracing::warn!("{opener} ended without telling so");
             if matches!(self.close("ended", opener), Reply::Error(_)) {
                 return self.look_after_openers_later();
             }
         }
-        self.list_holds();
+        if is_any {
+            self.list_holds();
+        }
         self.measure();
     }
 
