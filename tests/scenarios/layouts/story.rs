@@ -166,9 +166,9 @@ impl Story {
     #[track_caller]
     fn wait_for_reap(self) {
         // Of what no count has no event tells either: it is looked at again, after pauses that grow.
-        let seconds = if self.counts_programs { 2 } else { 90 };
+        let patience = if self.counts_programs { 60 } else { 90 };
         wait(
-            Duration::from_secs(seconds),
+            Duration::from_secs(patience),
             "nothing is held and it is read-only",
             || self.holds().is_empty() && self.is_closed(),
         );
