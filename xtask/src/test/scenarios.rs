@@ -73,28 +73,31 @@ impl Boot {
         }
     }
 
-    /// All programs, or the scenarios that the filters let through.
-    fn command(&self) -> Vec<OsString> {
-        if self.filters.is_empty() {
-            let names = PROGRAMS.map(|(_, _, name)| name).join(" ");
-            let skips = self.left_out.iter().map(|name| format!(" --skip {name}"));
-            let skips: String = skips.collect();
-            let script = format!(
-                "failed=0; for name in {names}; do \
-                 /run/share/$name --test-threads=1 ::root:: {OTHER_LAYOUTS}{skips} || failed=$?; done; exit $failed"
-            );
-            return ["sh", "-c", &script].map(OsString::from).into();
+    /// All programs, or the scenarios that the filters let through; and what the agent did, where one fails.
+    fn command(&self) -> [OsString; 3] {
+        let (names, mut arguments) = match self.filters.is_empty() {
+            true => (
+                PROGRAMS.map(|(_, _, name)| name).join(" "),
+                vec!["::root::"],
+            ),
+            false => {
+                let filters = self.filters.iter().map(String::as_str);
+                (self.program.to_owned(), filters.collect())
+            }
+        };
+        if self.layout == Layout::Ext4 {
+            arguments.push(OTHER_LAYOUTS);
         }
-        let program = format!("/run/share/{}", self.program);
-        let filters = self.filters.iter().map(String::as_str);
-        let is_plain = self.layout == Layout::Ext4;
-        let skip = is_plain.then(|| OTHER_LAYOUTS.split(' '));
-        [program.as_str(), "--test-threads=1"]
-            .into_iter()
-            .chain(skip.into_iter().flatten())
-            .chain(filters)
-            .map(OsString::from)
-            .collect()
+        for name in &self.left_out {
+            arguments.extend(["--skip", name]);
+        }
+        let arguments = arguments.join(" ");
+        let script = format!(
+            "failed=0; for name in {names}; do \
+             /run/share/$name --test-threads=1 {arguments} || failed=$?; done; \
+             [ $failed = 0 ] || {JOURNAL}; exit $failed"
+        );
+        ["sh", "-c", &script].map(OsString::from)
     }
 
     /// The disk of its layout.
@@ -122,6 +125,9 @@ impl Boot {
 
 /// Leaves out the scenarios of layouts that a plain guest does not have.
 const OTHER_LAYOUTS: &str = "--skip layouts::";
+
+/// The last that the agent said.
+const JOURNAL: &str = "journalctl --no-pager -o short-monotonic -n 200 -u rousr -u rousr-guard";
 
 /// Test programs, as cargo builds them and as the guest knows them: the scenarios, and tests of parts that
 /// need a kernel to themselves.
