@@ -10,18 +10,15 @@ mod root {
             atomic::{AtomicBool, AtomicU64, Ordering},
         },
         thread,
-        time::Duration,
     };
 
     use rousr_tests::{
-        Background, agent_pid, assert_sealed, begin, holds, inode, is_sealed,
+        Background, SOON, agent_pid, assert_sealed, begin, holds, inode, is_sealed,
         package::{self, Packed},
         shell, succeed,
         verify::Verification,
         wait, wait_for_agent, wait_for_reap,
     };
-
-    const SOON: Duration = Duration::from_secs(60);
 
     const DROP_IN: &str = "/run/systemd/system/rousr.service.d";
 

@@ -4,13 +4,9 @@ mod root {
     use std::{thread, time::Duration};
 
     use rousr_tests::{
-        Background, assert_sealed, begin, holds, is_guarded, is_sealed, metric, package, shell,
-        succeed, usr_flags, wait, wait_for_agent, wait_for_reap,
+        Background, SOON, assert_sealed, begin, holds, is_guarded, is_sealed, metric, package,
+        shell, succeed, usr_flags, wait, wait_for_agent, wait_for_reap,
     };
-
-    /// The first tries to seal again come half a second, one and a half and three and a half after
-    /// the first failure.
-    const SOON: Duration = Duration::from_secs(60);
 
     /// Ends with the test: apt at work on a writable /usr, in a hook that does not end.
     fn apt_in_a_hook() -> Background {

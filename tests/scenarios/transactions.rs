@@ -8,12 +8,9 @@ mod root {
     };
 
     use rousr_tests::{
-        Background, assert_sealed, begin, is_guarded, is_sealed, package, shell, succeed,
+        Background, SOON, assert_sealed, begin, is_guarded, is_sealed, package, shell, succeed,
         usr_flags, wait, wait_for_agent,
     };
-
-    /// The agent looks at dpkg's lock once a second; a guard takes some to start.
-    const SOON: Duration = Duration::from_secs(60);
 
     /// Long enough for the agent to look.
     const MOMENT: Duration = Duration::from_millis(1500);

@@ -12,12 +12,9 @@ use super::{
 };
 use crate::{
     agent::errand::{self, Step},
-    dpkg::alone::Dpkg,
+    dpkg::{alone::Dpkg, environment::Invocation},
     transaction::{Frontend, Opener, Openings, Outcome, Places},
 };
-
-/// Set by a frontend that has taken dpkg's lock for it.
-const LOCKED: &str = "DPKG_FRONTEND_LOCKED";
 
 /// One of dpkg's hooks.
 #[derive(Clone, Copy, Debug, Subcommand)]
@@ -29,19 +26,22 @@ pub(super) enum Hook {
 }
 
 pub(super) fn run(hook: Hook) -> ExitCode {
+    let invocation = Invocation::read(|name| env::var_os(name));
     // Under a frontend its hooks have said what is to be said.
-    let is_told = env::var_os(LOCKED).is_some();
+    let is_told = invocation.is_locked;
     match hook {
-        Hook::PreInvoke => hook::run(Moment::Before, is_told, |_| begin()),
-        Hook::PostInvoke => hook::run(Moment::After, is_told, |_| finish()),
+        Hook::PreInvoke => hook::run(Moment::Before, is_told, |_| begin(invocation)),
+        Hook::PostInvoke => hook::run(Moment::After, is_told, |_| finish(&invocation)),
     }
 }
 
-fn begin() -> anyhow::Result<Option<Outcome>> {
-    let frontend = frontend().context("cannot tell which dpkg runs this hook")?;
-    let dpkg = Dpkg::read(frontend.pid).context("cannot tell what dpkg is about to do")?;
+fn begin(invocation: Invocation) -> anyhow::Result<Option<Outcome>> {
+    let frontend = frontend(&invocation).context("cannot tell which dpkg runs this hook")?;
+    let is_announced = is_announced(&invocation);
+    let dpkg =
+        Dpkg::read(frontend.pid, invocation).context("cannot tell what dpkg is about to do")?;
     // What only root can do dpkg itself refuses to others.
-    if !geteuid().is_root() || !dpkg.changes_files() || is_announced() {
+    if !geteuid().is_root() || !dpkg.changes_files() || is_announced {
         return Ok(None);
     }
     let begun = errand::run(&Step::Begin(Some(frontend)), warn)?;
@@ -58,8 +58,8 @@ fn begin() -> anyhow::Result<Option<Outcome>> {
 }
 
 /// Only what [`begin`] has begun.
-fn finish() -> anyhow::Result<Option<Outcome>> {
-    let Some(frontend) = frontend() else {
+fn finish(invocation: &Invocation) -> anyhow::Result<Option<Outcome>> {
+    let Some(frontend) = frontend(invocation) else {
         return Ok(None);
     };
     let is_ours = openings()?.is_some_and(|openings| openings.frontends.has(frontend));
@@ -70,16 +70,16 @@ fn finish() -> anyhow::Result<Option<Outcome>> {
 }
 
 /// The dpkg that runs this hook. Its own lock comes after its first hook, unless a frontend has taken it.
-fn frontend() -> Option<Frontend> {
+fn frontend(invocation: &Invocation) -> Option<Frontend> {
     let frontend = Frontend::of_hook()?;
     Some(Frontend {
-        locks_later: env::var_os(LOCKED).is_none(),
+        locks_later: !invocation.is_locked,
         ..frontend
     })
 }
 
 /// Whether the hooks of a frontend have done it already.
-fn is_announced() -> bool {
+fn is_announced(invocation: &Invocation) -> bool {
     let is_open = || {
         let openings = openings().ok().flatten();
         openings.is_some_and(|openings| {
@@ -88,7 +88,7 @@ fn is_announced() -> bool {
                 .any(|opener| opener == Opener::Transaction)
         })
     };
-    env::var_os(LOCKED).is_some() && is_open()
+    invocation.is_locked && is_open()
 }
 
 fn openings() -> anyhow::Result<Option<Openings>> {

@@ -1,23 +1,20 @@
 //! What a dpkg without a frontend is about to do, in the words of apt's hook stream.
 //!
-//! dpkg tells its hooks the name of its action and nothing else (`run_invoke_hooks` in its
-//! src/main/main.c): the packages are on its command line.
+//! dpkg tells its hooks the name of its action: the packages are on its command line.
 
 use std::{
-    env, fs, io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use super::{
     command_line::CommandLine,
+    environment::Invocation,
     hook::{Action, Direction, Kind, MultiArch, Protocol, Stream, Version},
     package::{self, Package},
 };
 
-/// dpkg's name for its action, in the environment of its hooks.
-const ACTION: &str = "DPKG_HOOK_ACTION";
-
-/// Those that change files of packages.
+/// The actions that change files of packages.
 const CHANGING: [&str; 6] = [
     "install",
     "unpack",
@@ -27,28 +24,25 @@ const CHANGING: [&str; 6] = [
     "purge",
 ];
 
-/// Where dpkg installs to, if not here.
-const ROOT: &str = "DPKG_ROOT";
-
 /// A dpkg that runs one of our hooks.
 #[derive(Clone, Debug)]
 pub struct Dpkg {
-    action: String,
+    invocation: Invocation,
     line: CommandLine,
     /// Where its relative paths begin.
     directory: PathBuf,
 }
 
 impl Dpkg {
-    /// The process with this number.
+    /// The process with this number, which has called a hook so.
     ///
     /// # Errors
     ///
     /// Fails where it has ended.
-    pub fn read(pid: u32) -> io::Result<Self> {
+    pub fn read(pid: u32, invocation: Invocation) -> io::Result<Self> {
         let line = fs::read(format!("/proc/{pid}/cmdline"))?;
         Ok(Self {
-            action: env::var(ACTION).unwrap_or_default(),
+            invocation,
             line: CommandLine::parse(&line),
             directory: fs::read_link(format!("/proc/{pid}/cwd"))?,
         })
@@ -57,9 +51,8 @@ impl Dpkg {
     /// Whether it may change files of this system: not where it only tells, works on another one, or does
     /// something to its database alone, such as `--add-architecture`.
     pub fn changes_files(&self) -> bool {
-        let root = env::var_os(ROOT).unwrap_or_default();
-        let is_elsewhere = self.line.is_elsewhere || !root.is_empty() && root != "/";
-        !is_elsewhere && !self.line.is_simulated && CHANGING.contains(&self.action.as_str())
+        let is_elsewhere = self.line.is_elsewhere || self.invocation.is_elsewhere;
+        !is_elsewhere && !self.line.is_simulated && CHANGING.contains(&self.action())
     }
 
     /// What it will unpack or remove, as far as the command line tells: nothing for `--pending`. What is
@@ -68,12 +61,16 @@ impl Dpkg {
         Stream {
             protocol: Protocol::V3,
             settings: Vec::new(),
-            actions: match self.action.as_str() {
+            actions: match self.action() {
                 "install" | "unpack" => self.unpacked(),
                 "remove" | "purge" => self.removed(),
                 _ => Vec::new(),
             },
         }
+    }
+
+    fn action(&self) -> &str {
+        &self.invocation.action
     }
 
     fn unpacked(&self) -> Vec<Action> {
@@ -165,7 +162,10 @@ mod tests {
 
     fn dpkg(action: &str, words: &str, directory: &Path) -> Dpkg {
         Dpkg {
-            action: action.to_owned(),
+            invocation: Invocation {
+                action: action.to_owned(),
+                ..Invocation::default()
+            },
             line: CommandLine::parse(words.replace(' ', "\0").as_bytes()),
             directory: directory.to_owned(),
         }

@@ -1,4 +1,4 @@
-//! What apt and the administrator tell a hook through its environment.
+//! What apt, dpkg and the administrator tell a hook through its environment.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -20,6 +20,30 @@ pub enum OptOut {
     RousrSkip,
     /// `NO_APT_REMOUNT=yes`, as known from other remounting hooks.
     NoAptRemount,
+}
+
+/// What dpkg tells its own hooks of itself (`run_invoke_hooks` in its src/main/main.c), and what it was told.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Invocation {
+    /// dpkg's name for its action.
+    pub action: String,
+    /// Whether it installs to another system than this one.
+    pub is_elsewhere: bool,
+    /// Whether a frontend has taken dpkg's lock for it.
+    pub is_locked: bool,
+}
+
+impl Invocation {
+    /// Reads the variables through `var`, which is [`std::env::var_os`] except in tests.
+    pub fn read(var: impl Fn(&str) -> Option<OsString>) -> Self {
+        let action = var("DPKG_HOOK_ACTION").unwrap_or_default();
+        let root = var("DPKG_ROOT").unwrap_or_default();
+        Self {
+            action: action.to_string_lossy().into_owned(),
+            is_elsewhere: !root.is_empty() && root != "/",
+            is_locked: var("DPKG_FRONTEND_LOCKED").is_some(),
+        }
+    }
 }
 
 /// Why the environment or the stream it names is of no use.
@@ -93,12 +117,15 @@ mod tests {
 
     use super::*;
 
-    fn read(variables: &[(&str, &str)]) -> Environment {
-        let variables = variables.to_vec();
-        Environment::read(|name| {
+    fn of<'a>(variables: &'a [(&str, &str)]) -> impl Fn(&str) -> Option<OsString> + 'a {
+        |name| {
             let found = variables.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| OsString::from(value))
-        })
+        }
+    }
+
+    fn read(variables: &[(&str, &str)]) -> Environment {
+        Environment::read(of(variables))
     }
 
     fn of_descriptor(number: i32) -> Environment {
@@ -120,6 +147,29 @@ mod tests {
             assert_eq!(environment.opt_out, opt_out, "{variables:?}");
             let found = info_fd(environment.info_fd.as_deref()).unwrap();
             assert_eq!(found, number, "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn reads_what_dpkg_says_of_itself() {
+        let install = |is_elsewhere, is_locked| Invocation {
+            action: "install".to_owned(),
+            is_elsewhere,
+            is_locked,
+        };
+        let action = ("DPKG_HOOK_ACTION", "install");
+        for (variables, expected) in [
+            (&[][..], Invocation::default()),
+            (&[action], install(false, false)),
+            (&[action, ("DPKG_ROOT", "")], install(false, false)),
+            (&[action, ("DPKG_ROOT", "/")], install(false, false)),
+            (&[action, ("DPKG_ROOT", "/mnt")], install(true, false)),
+            (
+                &[action, ("DPKG_FRONTEND_LOCKED", "true")],
+                install(false, true),
+            ),
+        ] {
+            assert_eq!(Invocation::read(of(variables)), expected, "{variables:?}");
         }
     }
 
