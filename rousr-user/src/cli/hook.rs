@@ -8,6 +8,7 @@ use std::{env, path::Path, process::ExitCode};
 use super::{
     opening::state,
     output::{self, note, warn},
+    progress,
 };
 use crate::{
     agent::switch,
@@ -28,6 +29,17 @@ pub(super) enum Moment {
     After,
 }
 
+impl Moment {
+    /// What there is to wait for.
+    fn doing(self) -> &'static str {
+        match self {
+            Self::Before => "making /usr writable",
+            Self::Announced => "keeping the files that are about to be replaced",
+            Self::After => "settling the files that were kept, and making /usr read-only",
+        }
+    }
+}
+
 /// Takes a step, unless it is not wanted; one that has nothing to do has no outcome.
 pub(super) fn run(
     moment: Moment,
@@ -46,7 +58,7 @@ pub(super) fn run(
         }
         return ExitCode::SUCCESS;
     }
-    match step(&environment) {
+    match progress::during(moment.doing(), || step(&environment)) {
         Ok(outcome) => {
             if let Some(outcome) = outcome {
                 tell(moment, &outcome);
