@@ -4,12 +4,16 @@
 //! costs itself only.
 
 use std::{
+    borrow::Borrow,
     fs::{self, File, OpenOptions},
-    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    io::{self, BufRead, BufWriter, Read as _, Seek as _, SeekFrom, Write as _},
     path::Path,
 };
 
 use serde::{Serialize, de::DeserializeOwned};
+
+/// What is written at once.
+const CHUNK: usize = 1 << 20;
 
 /// As lines.
 ///
@@ -28,20 +32,37 @@ pub fn to_lines<T: Serialize>(values: &[T]) -> serde_json::Result<Vec<u8>> {
 /// All that can be read, and the numbers, from 1, of the lines that cannot, each with what is wrong.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> (Vec<T>, Vec<(usize, String)>) {
     let mut values = Vec::new();
+    let damages = each(bytes, |value| values.push(value));
+    (values, damages.expect("memory can be read"))
+}
+
+/// As [`parse`], one after another: a whole file may be large.
+///
+/// # Errors
+///
+/// Fails where the rest cannot be read.
+pub fn each<T: DeserializeOwned>(
+    mut bytes: impl BufRead,
+    mut take: impl FnMut(T),
+) -> io::Result<Vec<(usize, String)>> {
     let mut damages = Vec::new();
-    let mut lines = bytes.split(|&byte| byte == b'\n').zip(1..).peekable();
-    while let Some((line, number)) = lines.next() {
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        if bytes.read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        let is_last = line.pop_if(|last| *last == b'\n').is_none();
         if line.is_empty() {
             continue;
         }
-        let is_last = lines.peek().is_none();
-        match serde_json::from_slice(line) {
-            Ok(value) => values.push(value),
+        match serde_json::from_slice(&line) {
+            Ok(value) => take(value),
             Err(error) if is_last && error.is_eof() => {}
             Err(error) => damages.push((number, without_position(&error))),
         }
     }
-    (values, damages)
+    Ok(damages)
 }
 
 /// serde_json counts the lines of what it was given, which is one.
@@ -52,13 +73,16 @@ fn without_position(error: &serde_json::Error) -> String {
         .to_owned()
 }
 
-/// Appends by one write, after what a torn one has left is gone. The file and its directory need not
-/// exist.
+/// Appends by one write for each mebibyte, after what a torn one has left is gone. The file and its
+/// directory need not exist.
 ///
 /// # Errors
 ///
 /// Fails where the file cannot be written.
-pub fn append<T: Serialize + DeserializeOwned>(path: &Path, values: &[T]) -> io::Result<()> {
+pub fn append<T: Serialize + DeserializeOwned>(
+    path: &Path,
+    values: impl IntoIterator<Item: Borrow<T>>,
+) -> io::Result<()> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
     }
@@ -67,18 +91,23 @@ pub fn append<T: Serialize + DeserializeOwned>(path: &Path, values: &[T]) -> io:
         .append(true)
         .create(true)
         .open(path)?;
-    let mut lines = Vec::new();
+    let mut end: &[u8] = b"";
     if !ends_well(&mut file)? {
         let bytes = fs::read(path)?;
         let line = bytes.rsplit(|&byte| byte == b'\n').next().unwrap_or(&bytes);
         match serde_json::from_slice::<T>(line) {
             // All but the newline was written.
-            Ok(_) => lines.push(b'\n'),
+            Ok(_) => end = b"\n",
             Err(_) => file.set_len((bytes.len() - line.len()) as u64)?,
         }
     }
-    lines.extend(to_lines(values)?);
-    file.write_all(&lines)
+    let mut file = BufWriter::with_capacity(CHUNK, file);
+    file.write_all(end)?;
+    for value in values {
+        serde_json::to_writer(&mut file, value.borrow())?;
+        file.write_all(b"\n")?;
+    }
+    file.flush()
 }
 
 /// Whether the last line has its end.

@@ -13,6 +13,7 @@ mod look;
 mod made;
 pub mod package;
 pub mod powercut;
+pub mod preserve;
 pub mod sealing;
 mod swap;
 mod sys;

@@ -224,6 +224,6 @@ fn stays_open(keeper: &HostKeeper, ending: Ending) -> bool {
 /// Whether no file is held, nor may be.
 fn is_empty(keeper: &HostKeeper) -> bool {
     keeper
-        .holds()
-        .is_ok_and(|listing| listing.holds.is_empty() && listing.strays.is_empty())
+        .census()
+        .is_ok_and(|census| census.inodes.is_empty() && census.strays.is_empty())
 }

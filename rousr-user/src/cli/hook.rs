@@ -8,6 +8,7 @@ use std::{env, path::Path, process::ExitCode};
 use super::{
     opening::state,
     output::{self, note, warn},
+    progress,
 };
 use crate::{
     agent::switch,
@@ -26,6 +27,17 @@ pub(super) enum Moment {
     Announced,
     /// dpkg is done.
     After,
+}
+
+impl Moment {
+    /// What there is to wait for.
+    fn doing(self) -> &'static str {
+        match self {
+            Self::Before => "making /usr writable",
+            Self::Announced => "keeping the files that are about to be replaced",
+            Self::After => "settling the files that were kept, and making /usr read-only",
+        }
+    }
 }
 
 /// Takes a step, unless it is not wanted, which is said once (`is_told` where it has been); one that has
@@ -51,7 +63,7 @@ pub(super) fn run(
         }
         return ExitCode::SUCCESS;
     }
-    match step(&environment) {
+    match progress::during(moment.doing(), || step(&environment)) {
         Ok(outcome) => {
             if let Some(outcome) = outcome {
                 tell(moment, &outcome);

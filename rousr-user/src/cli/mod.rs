@@ -12,6 +12,7 @@ mod holders;
 mod hook;
 mod opening;
 mod output;
+mod progress;
 mod restart;
 mod seal;
 mod status;

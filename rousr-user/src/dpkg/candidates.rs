@@ -1,6 +1,7 @@
 //! Which files a transaction will replace or remove.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use super::admin_dir::Error;
@@ -37,11 +38,10 @@ pub fn candidates(
     actions: &[Action],
     mut files_of: impl FnMut(&Action) -> Result<Vec<PathBuf>, Error>,
 ) -> (Vec<Losing>, Vec<Unlisted>) {
-    let mut seen = HashSet::new();
     let mut losing = Vec::new();
     let mut unlisted = Vec::new();
     for action in actions.iter().filter(|action| loses_files(action)) {
-        let mut files = match files_of(action) {
+        let files = match files_of(action) {
             Ok(files) => files,
             // Version 1 lists new packages like any other: this is one.
             Err(Error::NoList { .. }) if action.direction == Direction::Unstated => continue,
@@ -53,7 +53,6 @@ pub fn candidates(
                 continue;
             }
         };
-        files.retain(|path| seen.insert(path.clone()));
         losing.push(Losing {
             package: action.package.clone(),
             old_version: shown(action.old.as_ref()),
@@ -61,7 +60,19 @@ pub fn candidates(
             files,
         });
     }
+    keep_first(&mut losing);
     (losing, unlisted)
+}
+
+/// Leaves each path once. Directories are in many lists.
+fn keep_first(losing: &mut [Losing]) {
+    let mut seen: HashSet<&OsStr> = HashSet::new();
+    let files = losing.iter().flat_map(|package| &package.files);
+    let is_first: Vec<bool> = files.map(|file| seen.insert(file.as_os_str())).collect();
+    let mut is_first = is_first.into_iter();
+    for package in losing {
+        package.files.retain(|_| is_first.next().unwrap_or(true));
+    }
 }
 
 fn loses_files(action: &Action) -> bool {

@@ -106,8 +106,12 @@ impl Aliases {
 
     /// The path with the alias it begins with resolved.
     pub fn resolve(&self, path: &Path) -> PathBuf {
+        let bytes = path.as_os_str().as_bytes();
         let resolve = |(alias, target): &(PathBuf, PathBuf)| {
-            path.strip_prefix(alias).ok().map(|rest| target.join(rest))
+            // Bytes are compared before components, of which there are many.
+            let may_begin = bytes.starts_with(alias.as_os_str().as_bytes());
+            let rest = may_begin.then(|| path.strip_prefix(alias).ok())??;
+            Some(target.join(rest))
         };
         self.0
             .iter()

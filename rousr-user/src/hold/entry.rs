@@ -10,10 +10,10 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use super::Error;
 use super::ledger::Entries;
 use super::place::{Place, Places};
-use super::store::{DIRECTORY, Store, inode_of, name_of};
-use super::{Error, Listing};
+use super::store::{DIRECTORY, Store, Stray, inode_of, name_of};
 use crate::sys::links::{Links, Source};
 
 impl<L: Links> Store<'_, L> {
@@ -27,17 +27,17 @@ impl<L: Links> Store<'_, L> {
     ///
     /// A call failed. The file has its name again then, if the filesystem lets it.
     pub fn take_entry(&self, inode: u64, path: &Path) -> Result<bool, Error> {
-        let mut places = Places::new(&self.links, self.mount_point);
+        let mut places = Places::new(&self.links, self.root, self.mount_point);
         let Ok(Place::Below(name)) = places.find(path) else {
             return Ok(false);
         };
         let hold = name_of(inode);
         let found = self.links.stat(Source::Below(self.dir(), hold.as_ref()));
         match found {
-            Ok(held) if self.leads_to(&name, &held) => {}
+            Ok(held) if self.leads_to(name.source(), &held) => {}
             _ => return Ok(false),
         }
-        self.swap(&name, &hold)
+        self.swap(&name.path(), &hold)
             .map(|()| true)
             .map_err(|source| Error::Hold {
                 inode,
@@ -119,7 +119,7 @@ impl<L: Links> Store<'_, L> {
         inode: u64,
         known: &Entries,
     ) -> io::Result<Option<PathBuf>> {
-        let mut places = Places::new(&self.links, self.mount_point);
+        let mut places = Places::new(&self.links, self.root, self.mount_point);
         let names = known.get(&inode).map_or(&[][..], |entry| &entry.names);
         for name in names {
             let leads = self
@@ -127,7 +127,7 @@ impl<L: Links> Store<'_, L> {
                 .read_link(&name.path)
                 .is_ok_and(|to| to == target);
             if leads && let Place::Below(name) = places.find(&name.path)? {
-                return Ok(Some(name));
+                return Ok(Some(name.path()));
             }
         }
         self.find_symlink(target)
@@ -139,8 +139,8 @@ impl<L: Links> Store<'_, L> {
 }
 
 /// The inodes whose entry was on its move when a crash came: [`Store::resume_taking`].
-pub fn interrupted(listing: &Listing) -> Vec<u64> {
-    let names = listing.strays.iter().map(|stray| stray.name.as_bytes());
+pub fn interrupted(strays: &[Stray]) -> Vec<u64> {
+    let names = strays.iter().map(|stray| stray.name.as_bytes());
     names
         .filter_map(|name| inode_of(OsStr::from_bytes(name.strip_suffix(SUFFIX.as_bytes())?)))
         .collect()

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 /// `path` as text: as it is, but for `\xNN` in the place of a control character, a backslash or a
 /// byte that is not UTF-8.
 pub fn escape(path: &Path) -> String {
+    if let Some(plain) = path.to_str().filter(|path| is_plain(path)) {
+        return plain.to_owned();
+    }
     let mut text = String::new();
     for chunk in path.as_os_str().as_bytes().utf8_chunks() {
         for character in chunk.valid().chars() {
@@ -21,6 +24,12 @@ pub fn escape(path: &Path) -> String {
         escape_bytes(chunk.invalid(), &mut text);
     }
     text
+}
+
+/// As nearly all are.
+fn is_plain(path: &str) -> bool {
+    path.bytes()
+        .all(|byte| (b' '..=b'~').contains(&byte) && byte != b'\\')
 }
 
 fn escape_bytes(bytes: &[u8], text: &mut String) {

@@ -7,8 +7,9 @@
 
 mod record;
 
+use std::borrow::Borrow;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -69,37 +70,57 @@ impl Ledger {
             line,
             what,
         };
-        match fs::read(&self.path) {
-            Ok(bytes) => {
-                let (records, damages) = json_lines::parse(&bytes);
-                let mut entries = Entries::new();
-                for record in records {
-                    apply(&mut entries, record);
-                }
-                (entries, damages.into_iter().map(damage).collect())
-            }
+        let mut entries = Entries::new();
+        let mut origin = None;
+        let read = File::open(&self.path).and_then(|file| {
+            let take = |record| record::apply_next(&mut entries, record, &mut origin);
+            json_lines::each(BufReader::new(file), take)
+        });
+        match read {
+            Ok(damages) => (entries, damages.into_iter().map(damage).collect()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Default::default(),
             Err(error) => (
-                Entries::new(),
+                entries,
                 vec![damage((0, format!("cannot be read: {error}")))],
             ),
         }
     }
 
-    /// Appends `records` by one write.
-    pub fn append(&self, records: &[Record]) -> Result<(), Unwritable> {
-        if records.is_empty() {
+    /// Appends `records`.
+    pub fn append(
+        &self,
+        records: impl IntoIterator<Item: Borrow<Record>>,
+    ) -> Result<(), Unwritable> {
+        let mut records = records.into_iter().peekable();
+        if records.peek().is_none() {
             return Ok(());
         }
         step("append to the ledger");
-        json_lines::append(&self.path, records).map_err(self.unwritable())
+        json_lines::append::<Record>(&self.path, records).map_err(self.unwritable())
+    }
+
+    /// Says that these holds are gone: by a line for each, or where nearly all of a large ledger is
+    /// about them by one without them.
+    pub fn remove(
+        &self,
+        mut entries: Entries,
+        gone: &[(Event, u64)],
+        now: SystemTime,
+    ) -> Result<(), Unwritable> {
+        if gone.len() <= entries.len() / 4 * 3 || self.is_small() {
+            let record = |&(event, inode)| Record::removed(event, inode, entries.get(&inode), now);
+            return self.append(gone.iter().map(record));
+        }
+        for (_, inode) in gone {
+            entries.remove(inode);
+        }
+        self.rewrite(&entries, None)
     }
 
     /// Writes the ledger anew where most of it is about holds that are gone.
     pub fn compact(&self, entries: &Entries) -> Result<(), Unwritable> {
-        const SMALL: u64 = 256 << 10;
-        let length = fs::metadata(&self.path).map_or(0, |file| file.len());
-        if length < SMALL {
+        let length = self.length();
+        if self.is_small() || record::least_bytes(entries) > length / 4 {
             return Ok(());
         }
         let lines = json_lines::to_lines(&all(entries))
@@ -116,11 +137,24 @@ impl Ledger {
     pub fn replace_damaged(&self, entries: &Entries) -> Result<PathBuf, Unwritable> {
         let now = milliseconds(SystemTime::now());
         let aside = self.path.with_extension(format!("damaged-{now}"));
+        self.rewrite(entries, Some(&aside))?;
+        Ok(aside)
+    }
+
+    fn rewrite(&self, entries: &Entries, aside: Option<&Path>) -> Result<(), Unwritable> {
         json_lines::to_lines(&all(entries))
             .map_err(io::Error::from)
-            .and_then(|lines| self.replace(&lines, Some(&aside)))
-            .map_err(self.unwritable())?;
-        Ok(aside)
+            .and_then(|lines| self.replace(&lines, aside))
+            .map_err(self.unwritable())
+    }
+
+    fn is_small(&self) -> bool {
+        const SMALL: u64 = 256 << 10;
+        self.length() < SMALL
+    }
+
+    fn length(&self) -> u64 {
+        fs::metadata(&self.path).map_or(0, |file| file.len())
     }
 
     /// Whole or not at all: here a crash could leave nothing of what was there.

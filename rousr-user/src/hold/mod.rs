@@ -29,8 +29,8 @@ pub use ledger::Ledger;
 pub use lock::Lock;
 pub use preserve::{Candidate, Origin, Preserved};
 pub use reap::{Probe, Probed, Reap};
-pub use settle::Settled;
-pub use store::{Hold, Listing, Store};
+pub use settle::{Settled, Sorted};
+pub use store::{Census, Hold, Listing, Store};
 
 #[cfg(test)]
 mod tests;

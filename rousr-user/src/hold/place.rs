@@ -1,69 +1,122 @@
 //! Where a path as dpkg writes it is found below a volume's mount.
 
 use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use super::preserve::is_missing;
 use crate::sys::links::{Links, Source};
 
+/// Directories that are kept open, of those that were asked for last: fewer than apt's limit of descriptors.
+const OPEN: usize = 256;
+
 /// Where a path is found.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Place {
-    /// Below the mount's root; relative to it.
-    Below(PathBuf),
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place<'p> {
+    /// Below the mount's root.
+    Below(Below<'p>),
     /// Not in the volume.
     Elsewhere,
     /// Its directory does not exist.
     Vanished,
 }
 
-/// Resolves the directories of paths, each once.
+/// A name in an open directory below the mount's root.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Below<'p> {
+    dir: BorrowedFd<'p>,
+    /// The directory's path, relative to the root.
+    folder: &'p Path,
+    name: &'p OsStr,
+}
+
+impl<'p> Below<'p> {
+    /// For the calls: the kernel looks up the name alone.
+    pub(super) fn source(&self) -> Source<'p> {
+        Source::Below(self.dir, self.name.as_ref())
+    }
+
+    /// Relative to the mount's root.
+    pub(super) fn path(&self) -> PathBuf {
+        self.folder.join(self.name)
+    }
+}
+
+/// Resolves and opens the directories of paths, each once as long as paths come in some order.
 ///
 /// Only the directory: the last component may be a symlink, which is the package's file itself.
 pub(super) struct Places<'a, L> {
     links: &'a L,
+    root: BorrowedFd<'a>,
     mount_point: &'a Path,
     /// Of the mount's root; absent where it cannot be looked at.
     device: Option<u64>,
-    directories: HashMap<PathBuf, Place>,
+    directories: HashMap<OsString, Directory>,
+}
+
+enum Directory {
+    Below { path: PathBuf, opened: OwnedFd },
+    Elsewhere,
+    Vanished,
 }
 
 impl<'a, L: Links> Places<'a, L> {
-    pub(super) fn new(links: &'a L, mount_point: &'a Path) -> Self {
+    /// Below `root`, a root directory of the volume that is visible at `mount_point`.
+    pub(super) fn new(links: &'a L, root: BorrowedFd<'a>, mount_point: &'a Path) -> Self {
         Self {
             links,
+            root,
             mount_point,
             device: device_of(links, mount_point),
             directories: HashMap::new(),
         }
     }
 
-    pub(super) fn find(&mut self, path: &Path) -> io::Result<Place> {
+    pub(super) fn find<'p>(&'p mut self, path: &'p Path) -> io::Result<Place<'p>> {
         let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
             return Ok(Place::Elsewhere);
         };
-        if !self.directories.contains_key(directory) {
-            let place = self.resolve(directory)?;
-            self.directories.insert(directory.to_owned(), place);
+        if !self.directories.contains_key(directory.as_os_str()) {
+            let found = self.open(directory)?;
+            if self.directories.len() >= OPEN {
+                self.directories.clear();
+            }
+            self.directories.insert(directory.into(), found);
         }
-        Ok(match &self.directories[directory] {
-            Place::Below(directory) => Place::Below(directory.join(name)),
-            other => other.clone(),
+        Ok(match &self.directories[directory.as_os_str()] {
+            Directory::Below { path, opened } => Place::Below(Below {
+                dir: opened.as_fd(),
+                folder: path,
+                name,
+            }),
+            Directory::Elsewhere => Place::Elsewhere,
+            Directory::Vanished => Place::Vanished,
         })
     }
 
-    fn resolve(&self, directory: &Path) -> io::Result<Place> {
-        match self.links.resolve(directory) {
-            Ok(resolved) => Ok(match resolved.strip_prefix(self.mount_point) {
-                // Another filesystem may be mounted below.
-                Ok(below) if device_of(self.links, &resolved) == self.device => {
-                    Place::Below(below.to_owned())
-                }
-                _ => Place::Elsewhere,
-            }),
-            Err(error) if is_missing(&error) => Ok(Place::Vanished),
-            Err(error) => Err(error),
+    fn open(&self, directory: &Path) -> io::Result<Directory> {
+        let opened = self.links.resolve(directory).and_then(|resolved| {
+            // Another filesystem may be mounted below.
+            let is_here = device_of(self.links, &resolved) == self.device;
+            let Some(path) = (resolved.strip_prefix(self.mount_point).ok()).filter(|_| is_here)
+            else {
+                return Ok(Directory::Elsewhere);
+            };
+            let from_root = if path == Path::new("") {
+                Path::new(".")
+            } else {
+                path
+            };
+            Ok(Directory::Below {
+                opened: self.links.open_dir(self.root, from_root.as_os_str())?,
+                path: path.to_owned(),
+            })
+        });
+        match opened {
+            Err(error) if is_missing(&error) => Ok(Directory::Vanished),
+            other => other,
         }
     }
 }
@@ -77,8 +130,17 @@ fn device_of(links: &impl Links, directory: &Path) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::sys::links::HostLinks;
-    use std::fs;
+    use std::fs::{self, File};
     use std::os::unix::fs::symlink;
+
+    /// What is told of a place: its path from the mount's root, or why it has none.
+    fn told(place: Place<'_>) -> String {
+        match place {
+            Place::Below(below) => below.path().display().to_string(),
+            Place::Elsewhere => "elsewhere".to_owned(),
+            Place::Vanished => "vanished".to_owned(),
+        }
+    }
 
     #[test]
     fn finds_files_the_way_dpkg_names_them() {
@@ -89,27 +151,51 @@ mod tests {
         symlink("usr/lib", root.join("lib")).expect("links");
 
         let usr = root.join("usr");
-        let mut places = Places::new(&HostLinks, &usr);
-        let below = |path: &str| Place::Below(path.into());
+        let opened = File::open(&usr).expect("opens");
+        let mut places = Places::new(&HostLinks, opened.as_fd(), &usr);
         let cases = [
-            ("usr/lib/x.so", below("lib/x.so")),
-            ("lib/x.so", below("lib/x.so")),
-            ("lib", Place::Elsewhere),
-            ("usr/x", below("x")),
-            ("usr/lib/../y", below("y")),
-            ("etc/passwd", Place::Elsewhere),
-            ("usr/gone/x", Place::Vanished),
+            ("usr/lib/x.so", "lib/x.so"),
+            ("lib/x.so", "lib/x.so"),
+            ("lib", "elsewhere"),
+            ("usr/x", "x"),
+            ("usr/lib/../y", "y"),
+            ("etc/passwd", "elsewhere"),
+            ("usr/gone/x", "vanished"),
+            ("/", "elsewhere"),
         ];
-        for (path, place) in cases {
-            assert_eq!(
-                places.find(&root.join(path)).expect("resolves"),
-                place,
-                "{path}"
+        for (path, expected) in cases {
+            let path = root.join(path);
+            let place = places.find(&path).expect("resolves");
+            assert_eq!(told(place), expected, "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn a_name_is_looked_up_in_its_directory_however_many_there_are() {
+        let root = tempfile::tempdir().expect("a temporary directory");
+        let root = root.path().canonicalize().expect("exists");
+        let opened = File::open(&root).expect("opens");
+        let mut places = Places::new(&HostLinks, opened.as_fd(), &root);
+        let mut inodes = Vec::new();
+        for number in 0..OPEN + 2 {
+            let folder = root.join(number.to_string());
+            fs::create_dir(&folder).expect("creates");
+            fs::write(folder.join("file"), "").expect("writes");
+            inodes.push(
+                HostLinks
+                    .stat(Source::Magic(&folder.join("file")))
+                    .expect("is there"),
             );
         }
-        assert_eq!(
-            places.find(Path::new("/")).expect("resolves"),
-            Place::Elsewhere
-        );
+        for round in 0..2 {
+            for (number, expected) in inodes.iter().enumerate() {
+                let path = root.join(number.to_string()).join("file");
+                let Ok(Place::Below(below)) = places.find(&path) else {
+                    panic!("{} in round {round}", path.display())
+                };
+                assert_eq!(HostLinks.stat(below.source()).expect("is there"), *expected);
+            }
+            assert!(places.directories.len() <= OPEN);
+        }
     }
 }

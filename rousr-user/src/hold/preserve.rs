@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::place::{Place, Places};
-use super::store::{Store, name_of};
+use super::store::{Store, inode_of, is_hold, name_of};
 use crate::sys::links::{Links, Source, Stat};
 
 /// The package that a file belongs to, and what is about to happen to it.
@@ -123,6 +123,14 @@ impl Stopped {
 /// How often a file may be replaced while its hold is made.
 const ATTEMPTS: usize = 4;
 
+/// When a new hold is compared with what was looked at before: somebody may have replaced the file in between.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Check {
+    Now,
+    /// All at once, by [`Store::check`].
+    Later,
+}
+
 enum Outcome {
     New(Stat),
     Already(Stat),
@@ -137,16 +145,60 @@ impl<L: Links> Store<'_, L> {
     ///
     /// Nothing here is fatal: what could not be held is in the result.
     pub fn preserve(&self, candidates: impl IntoIterator<Item = Candidate>) -> Preserved {
-        let mut places = Places::new(&self.links, self.mount_point);
-        Preserved::collect(candidates, |preserved, candidate| {
-            let outcome = match places.find(&candidate.path) {
-                Ok(Place::Below(path)) => self.hold(Source::Below(self.root, &path)),
-                Ok(Place::Elsewhere) => Ok(Outcome::Ignored),
-                Ok(Place::Vanished) => Ok(Outcome::Vanished),
-                Err(error) => Err(Reason::Failed(error)),
-            };
+        let mut places = Places::new(&self.links, self.root, self.mount_point);
+        let mut preserved = Preserved::collect(candidates, |preserved, candidate| {
+            let outcome = self.hold_at(&mut places, &candidate.path, Check::Later);
             preserved.note(candidate, outcome);
-        })
+        });
+        self.check(&mut preserved, &mut places);
+        preserved
+    }
+
+    fn hold_at(
+        &self,
+        places: &mut Places<'_, L>,
+        path: &Path,
+        check: Check,
+    ) -> Result<Outcome, Reason> {
+        match places.find(path) {
+            Ok(Place::Below(below)) => self.make_hold(below.source(), check),
+            Ok(Place::Elsewhere) => Ok(Outcome::Ignored),
+            Ok(Place::Vanished) => Ok(Outcome::Vanished),
+            Err(error) => Err(Reason::Failed(error)),
+        }
+    }
+
+    /// Makes holds anew that are of another inode than was looked at before: one look at the hold
+    /// directory tells for all of them.
+    fn check(&self, preserved: &mut Preserved, places: &mut Places<'_, L>) {
+        let doubtful: HashSet<u64> = match self.entries() {
+            Ok(entries) => (entries.iter())
+                .filter(|entry| !is_hold(entry))
+                .filter_map(|entry| inode_of(&entry.name))
+                .collect(),
+            Err(_) => preserved.names.iter().map(|name| name.inode).collect(),
+        };
+        if doubtful.is_empty() {
+            return;
+        }
+        let (names, sure) = (preserved.names.drain(..))
+            .partition(|name| doubtful.contains(&name.inode) && self.hold(name.inode).is_none());
+        preserved.names = sure;
+        for Name {
+            inode,
+            path,
+            origin,
+        } in names
+        {
+            let outcome = match self.remove(inode) {
+                Ok(_) => {
+                    preserved.held = preserved.held.saturating_sub(1);
+                    self.hold_at(places, &path, Check::Now)
+                }
+                Err(_) => Err(Reason::Occupied(inode)),
+            };
+            preserved.note(Candidate { path, origin }, outcome);
+        }
     }
 
     /// Makes a hold for each of the volume's inodes that a magic link (`/proc/PID/map_files/...`,
@@ -155,7 +207,7 @@ impl<L: Links> Store<'_, L> {
     /// A process in another mount namespace has the file from another mount, which link(2) does not
     /// cross: the link's text is tried as a path first.
     pub fn preserve_open(&self, magic_links: impl IntoIterator<Item = PathBuf>) -> Preserved {
-        let mut places = Places::new(&self.links, self.mount_point);
+        let mut places = Places::new(&self.links, self.root, self.mount_point);
         let mut seen = HashSet::new();
         let device = self
             .links
@@ -176,23 +228,23 @@ impl<L: Links> Store<'_, L> {
                 .read_link(&link)
                 .map_or_else(|_| link.clone(), without_deleted);
             let outcome = match places.find(&path) {
-                Ok(Place::Below(below)) if self.leads_to(&below, &stat) => {
-                    self.hold(Source::Below(self.root, &below))
+                Ok(Place::Below(below)) if self.leads_to(below.source(), &stat) => {
+                    self.make_hold(below.source(), Check::Now)
                 }
-                _ => self.hold(Source::Magic(&link)),
+                _ => self.make_hold(Source::Magic(&link), Check::Now),
             };
             preserved.note(Candidate { path, origin: None }, outcome);
         })
     }
 
-    /// Whether `path`, below the mount's root, is a name of that inode.
-    pub(super) fn leads_to(&self, path: &Path, inode: &Stat) -> bool {
+    /// Whether it is a name of that inode.
+    pub(super) fn leads_to(&self, name: Source<'_>, inode: &Stat) -> bool {
         self.links
-            .stat(Source::Below(self.root, path))
+            .stat(name)
             .is_ok_and(|found| found.same_inode(inode))
     }
 
-    fn hold(&self, source: Source<'_>) -> Result<Outcome, Reason> {
+    fn make_hold(&self, source: Source<'_>, check: Check) -> Result<Outcome, Reason> {
         for _ in 0..ATTEMPTS {
             let stat = match self.links.stat(source) {
                 Ok(stat) if !stat.is_file() => return Ok(Outcome::Ignored),
@@ -209,6 +261,9 @@ impl<L: Links> Store<'_, L> {
                 Err(error) if is_missing(&error) => continue,
                 Err(error) => return Err(Reason::of(error, &stat)),
             };
+            if linked && check == Check::Later {
+                return Ok(Outcome::New(stat));
+            }
             let held = self
                 .links
                 .stat(Source::Below(self.dir(), name.as_ref()))

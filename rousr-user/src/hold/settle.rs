@@ -4,18 +4,29 @@ use super::Error;
 use super::ledger::{Entries, Entry};
 use super::place::{Place, Places};
 use super::reap::{Probe, Reap};
-use super::store::{Hold, Store, Stray};
+use super::store::{Census, Hold, Store, Stray};
 use super::verdict::{Usage, Verdict, verdict};
 use crate::sys::lease::Leases;
-use crate::sys::links::Links;
+use crate::sys::links::{Links, Stat};
+
+/// The holds by what they keep.
+#[derive(Debug, Default)]
+pub struct Sorted {
+    /// Inode numbers of those that keep nothing: the inode has a name that the ledger knows.
+    pub named: Vec<u64>,
+    /// All others.
+    pub others: Vec<Hold>,
+    /// Names in the hold directory that are no hold's.
+    pub strays: Vec<Stray>,
+}
 
 /// What became of the holds.
 #[derive(Debug, Default)]
 pub struct Settled {
-    /// Holds removed whose inode lives on by another name.
-    pub dropped: Vec<Hold>,
-    /// Holds removed together with their inode, which nobody used.
-    pub reaped: Vec<Hold>,
+    /// Inode numbers of holds removed whose inode lives on by another name.
+    pub dropped: Vec<u64>,
+    /// Inode numbers of holds removed together with their inode, which nobody used.
+    pub reaped: Vec<u64>,
     /// Holds that stay, with the inode as it was before its set-id bits went.
     pub kept: Vec<Hold>,
     /// Names in the hold directory that are no hold's.
@@ -25,6 +36,36 @@ pub struct Settled {
 }
 
 impl<L: Links> Store<'_, L> {
+    /// Looks for the names that the ledger knows. An inode that has one is not looked at by its hold, too.
+    pub fn sort(&self, census: Census, entries: &Entries) -> Sorted {
+        let mut sorted = Sorted {
+            strays: census.strays,
+            ..Sorted::default()
+        };
+        let device = (self.links.stat_open(self.dir())).map_or(0, |directory| directory.device);
+        let mut places = Places::new(&self.links, self.root, self.mount_point);
+        for inode in census.inodes {
+            let entry = entries.get(&inode);
+            let mut is_named = |device| {
+                entry.is_some_and(|entry| self.is_named((device, inode), entry, &mut places))
+            };
+            if is_named(device) {
+                sorted.named.push(inode);
+                continue;
+            }
+            let Some(hold) = self.hold(inode) else {
+                continue;
+            };
+            // An overlay's files may be of other devices than its directories.
+            if hold.stat.links > 1 && hold.stat.device != device && is_named(hold.stat.device) {
+                sorted.named.push(inode);
+            } else {
+                sorted.others.push(hold);
+            }
+        }
+        sorted
+    }
+
     /// Drops the holds of files that were not replaced, reaps those that nobody uses, and takes the
     /// set-id bits from those that are only ours.
     ///
@@ -32,31 +73,32 @@ impl<L: Links> Store<'_, L> {
     /// for one that it does not track. Nothing but the kernel's lease ends an inode's last name.
     pub fn settle(
         &self,
-        entries: &Entries,
+        sorted: Sorted,
         leases: &impl Leases,
         count: impl Fn(u64) -> Option<u64>,
-    ) -> Result<Settled, Error> {
-        let listing = self.list()?;
+    ) -> Settled {
         let mut settled = Settled {
-            strays: listing.strays,
+            strays: sorted.strays,
             ..Settled::default()
         };
-        let mut places = Places::new(&self.links, self.mount_point);
-        for hold in listing.holds {
-            let named = entries
-                .get(&hold.inode)
-                .is_some_and(|entry| self.is_named(&hold, entry, &mut places));
-            if let Err(error) = self.settle_one(hold, named, leases, &count, &mut settled) {
+        for inode in sorted.named {
+            match self.remove(inode) {
+                Ok(Reap::Gone) => settled.dropped.push(inode),
+                Ok(_) => {}
+                Err(error) => settled.failed.push(error),
+            }
+        }
+        for hold in sorted.others {
+            if let Err(error) = self.settle_one(hold, leases, &count, &mut settled) {
                 settled.failed.push(error);
             }
         }
-        Ok(settled)
+        settled
     }
 
     fn settle_one(
         &self,
         hold: Hold,
-        named: bool,
         leases: &impl Leases,
         count: impl Fn(u64) -> Option<u64>,
         settled: &mut Settled,
@@ -80,15 +122,15 @@ impl<L: Links> Store<'_, L> {
                 }
             },
         };
-        match verdict(hold.stat.links, named, usage) {
+        match verdict(hold.stat.links, false, usage) {
             Verdict::Drop => {
                 if self.remove(hold.inode)? == Reap::Gone {
-                    settled.dropped.push(hold);
+                    settled.dropped.push(hold.inode);
                 }
             }
             Verdict::Reap => {
                 if probed.map_or(Ok(Reap::AlreadyGone), |free| self.unlink(free))? == Reap::Gone {
-                    settled.reaped.push(hold);
+                    settled.reaped.push(hold.inode);
                 }
             }
             Verdict::Keep => settled.kept.push(hold),
@@ -102,13 +144,19 @@ impl<L: Links> Store<'_, L> {
         trouble.map_or(Ok(()), Err)
     }
 
-    /// Whether a name that the ledger knows still leads to the hold's inode.
-    fn is_named(&self, hold: &Hold, entry: &Entry, places: &mut Places<'_, L>) -> bool {
+    /// Whether a name that the ledger knows still leads to the inode.
+    fn is_named(
+        &self,
+        (device, inode): (u64, u64),
+        entry: &Entry,
+        places: &mut Places<'_, L>,
+    ) -> bool {
+        let leads = |stat: Stat| (stat.device, stat.inode) == (device, inode);
         entry
             .names
             .iter()
             .any(|name| match places.find(&name.path) {
-                Ok(Place::Below(path)) => self.leads_to(&path, &hold.stat),
+                Ok(Place::Below(below)) => self.links.stat(below.source()).is_ok_and(leads),
                 _ => false,
             })
     }

@@ -10,7 +10,7 @@ use rustix::fs::FileType;
 
 use super::Error;
 use super::error::us;
-use crate::sys::links::{HostLinks, Links, Source, Stat};
+use crate::sys::links::{DirEntry, HostLinks, Links, Source, Stat};
 
 /// The hold directory's name at the top of a volume's mount.
 pub const DIRECTORY: &str = ".rousr";
@@ -43,6 +43,15 @@ pub struct Listing {
     /// The holds, by inode number.
     pub holds: Vec<Hold>,
     /// Names that are no hold's. They are told, and never touched.
+    pub strays: Vec<Stray>,
+}
+
+/// The holds by their numbers alone: what a look at the directory tells, without one at each inode.
+#[derive(Debug, Default)]
+pub struct Census {
+    /// The inode numbers, ascending.
+    pub inodes: Vec<u64>,
+    /// As in [`Listing::strays`].
     pub strays: Vec<Stray>,
 }
 
@@ -119,6 +128,38 @@ impl<'r, L: Links> Store<'r, L> {
         Ok(listing)
     }
 
+    /// All holds by their numbers, and whatever else is found among them.
+    pub fn census(&self) -> Result<Census, Error> {
+        let mut census = Census::default();
+        for entry in self.entries()? {
+            match inode_of(&entry.name) {
+                Some(inode) if is_hold(&entry) => census.inodes.push(inode),
+                _ => match self.look_at(&entry.name) {
+                    Ok(Some(hold)) => census.inodes.push(hold.inode),
+                    Ok(None) => {}
+                    Err(why) => census.strays.push(Stray {
+                        name: entry.name,
+                        why,
+                    }),
+                },
+            }
+        }
+        census.inodes.sort_unstable();
+        Ok(census)
+    }
+
+    /// One hold; `None` where there is no such hold.
+    pub fn hold(&self, inode: u64) -> Option<Hold> {
+        self.look_at(&name_of(inode)).ok().flatten()
+    }
+
+    /// What is in the hold directory.
+    pub(super) fn entries(&self) -> Result<Vec<DirEntry>, Error> {
+        self.links
+            .entries(self.dir())
+            .map_err(Error::directory(self.mount_point, "list"))
+    }
+
     /// A descriptor that keeps a hold's inode in memory without counting as an opener of it.
     pub fn pin(&self, inode: u64) -> Result<OwnedFd, Error> {
         self.links
@@ -154,8 +195,16 @@ pub(super) fn name_of(inode: u64) -> OsString {
 
 /// The inode number that is written exactly so, without sign or leading zeros.
 pub(super) fn inode_of(name: &OsStr) -> Option<u64> {
-    let inode = name.to_str()?.parse().ok()?;
-    (name_of(inode) == name).then_some(inode)
+    let digits = name.to_str()?;
+    let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let is_short = digits == "0" || !digits.starts_with('0');
+    digits.parse().ok().filter(|_| is_plain && is_short)
+}
+
+/// Whether the directory itself tells that a name is a hold's. Where it does not, as on some overlays
+/// and some old filesystems, only a look at the inode can.
+pub(super) fn is_hold(entry: &DirEntry) -> bool {
+    entry.kind == FileType::RegularFile && inode_of(&entry.name) == Some(entry.inode)
 }
 
 /// What stands in the place of the hold directory.

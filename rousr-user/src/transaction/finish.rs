@@ -4,10 +4,7 @@ use std::{cell::OnceCell, os::fd::AsFd as _, time::SystemTime};
 
 use super::{Error, Frontend, Keeper, Opener, Openings, Outcome, history::What};
 use crate::{
-    hold::{
-        Settled,
-        ledger::{Event, Record},
-    },
+    hold::{Hold, Settled, Store, ledger::Event},
     seal::{Left, Level},
     sys::{lease::Leases, links::Links, mount::Mounts},
     track::{Pin, Tracker, Truth, Untracked},
@@ -174,11 +171,14 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         if self.seal.state()?.frozen.is_some() {
             return Ok(Settled::default());
         }
-        let entries = self.reconcile(warnings)?;
-        if self.holds()?.holds.is_empty() {
+        let (census, entries) = self.reconcile(warnings)?;
+        let mount = self.seal.open()?;
+        let store = self.store(mount.as_fd())?;
+        let Some(store) = store.filter(|_| !census.inodes.is_empty()) else {
             return Ok(Settled::default());
-        }
-        self.watch(tracker, warnings)?;
+        };
+        let sorted = store.sort(census, &entries);
+        watch(&store, &sorted.others, tracker, warnings);
         let (settled, level) = self.window(|root| {
             let Some(store) = self.store(root)? else {
                 return Ok::<_, Error>(Settled::default());
@@ -194,10 +194,10 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
                 let counted = tracker.holders(inode);
                 counted.or_else(|| is_unused(inode).then_some(0))
             };
-            let settled = store.settle(&entries, &truth, count)?;
+            let settled = store.settle(sorted, &truth, count);
             // A pin of an inode without a name would keep the superblock from being sealed.
-            for hold in settled.dropped.iter().chain(&settled.reaped) {
-                tracker.unwatch(hold.inode);
+            for &inode in settled.dropped.iter().chain(&settled.reaped) {
+                tracker.unwatch(inode);
             }
             Ok(settled)
         })?;
@@ -208,49 +208,35 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         warnings.extend(settled.failed.iter().map(ToString::to_string));
         warnings.extend(settled.strays.iter().map(ToString::to_string));
 
-        let now = SystemTime::now();
-        let gone = [
-            (Event::Dropped, &settled.dropped),
-            (Event::Reaped, &settled.reaped),
-        ];
-        let mut records = Vec::new();
-        for (event, holds) in gone {
-            for hold in holds {
-                records.push(Record::removed(
-                    event,
-                    hold.inode,
-                    entries.get(&hold.inode),
-                    now,
-                ));
-            }
-        }
-        self.annotate(&records, warnings);
-        Ok(settled)
-    }
-
-    /// Watches the holds whose inode has no other name; one that has is of no interest.
-    fn watch(&self, tracker: &mut impl Tracker, warnings: &mut Vec<String>) -> Result<(), Error> {
-        let mount = self.seal.open()?;
-        let Some(store) = self.store(mount.as_fd())? else {
-            return Ok(());
-        };
-        let mut pins = Vec::new();
-        for hold in store.list()?.holds {
-            if hold.stat.links > 1 {
-                continue;
-            }
-            match store.pin(hold.inode) {
-                Ok(file) => pins.push(Pin {
-                    inode: hold.inode,
-                    file,
-                }),
-                Err(error) => warnings.push(error.to_string()),
-            }
-        }
-        if let Err(error) = tracker.watch(pins) {
-            // The lease still tells whether they may go, at the next transaction.
+        let dropped = settled.dropped.iter().map(|&inode| (Event::Dropped, inode));
+        let reaped = settled.reaped.iter().map(|&inode| (Event::Reaped, inode));
+        let gone: Vec<(Event, u64)> = dropped.chain(reaped).collect();
+        if let Err(error) = self.ledger.remove(entries, &gone, SystemTime::now()) {
             warnings.push(error.to_string());
         }
-        Ok(())
+        Ok(settled)
+    }
+}
+
+/// Watches the holds whose inode has no other name; one that has is of no interest.
+fn watch<L: Links>(
+    store: &Store<'_, L>,
+    holds: &[Hold],
+    tracker: &mut impl Tracker,
+    warnings: &mut Vec<String>,
+) {
+    let mut pins = Vec::new();
+    for hold in holds.iter().filter(|hold| hold.stat.links == 1) {
+        match store.pin(hold.inode) {
+            Ok(file) => pins.push(Pin {
+                inode: hold.inode,
+                file,
+            }),
+            Err(error) => warnings.push(error.to_string()),
+        }
+    }
+    if let Err(error) = tracker.watch(pins) {
+        // The lease still tells whether they may go, at the next transaction.
+        warnings.push(error.to_string());
     }
 }

@@ -1,6 +1,7 @@
 //! The keeper of one volume.
 
 use std::{
+    borrow::Borrow,
     cell::RefCell,
     os::fd::{AsFd as _, BorrowedFd},
     path::Path,
@@ -13,7 +14,7 @@ use super::{
 use crate::{
     config::{self, Config, Usr},
     dpkg::frontend,
-    hold::{self, Ledger, Listing, Lock, Store, ledger},
+    hold::{self, Census, Ledger, Listing, Lock, Store, ledger},
     seal::{Level, Seal, Volume, Wanted, wanted::Source},
     sys::{
         lease::{HostLeases, Leases},
@@ -191,6 +192,19 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         }
     }
 
+    /// The holds there are, by their numbers.
+    ///
+    /// # Errors
+    ///
+    /// As [`holds`](Self::holds).
+    pub fn census(&self) -> Result<Census, Error> {
+        let mount = self.seal.open()?;
+        match self.store(mount.as_fd())? {
+            Some(store) => Ok(store.census()?),
+            None => Ok(Census::default()),
+        }
+    }
+
     pub(super) fn lock(&self) -> Result<Lock, Error> {
         Ok(Lock::acquire_timeout(&self.places.lock, PATIENCE)?)
     }
@@ -209,7 +223,11 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     }
 
     /// Writes to the ledger. It only annotates, so a failure is told and nothing else.
-    pub(super) fn annotate(&self, records: &[ledger::Record], trouble: &mut Vec<String>) {
+    pub(super) fn annotate(
+        &self,
+        records: impl IntoIterator<Item: Borrow<ledger::Record>>,
+        trouble: &mut Vec<String>,
+    ) {
         if let Err(error) = self.ledger.append(records) {
             trouble.push(error.to_string());
         }

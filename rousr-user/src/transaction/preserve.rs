@@ -47,35 +47,34 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         let (stream, bad) = Stream::parse_lenient(stream);
         warn(&mut warnings, bad.iter().map(ToString::to_string));
         let view = self.view(&mut warnings);
-        let candidates = view.as_ref().map_or_else(Vec::new, |view| {
-            self.candidates(&stream.actions, view, &mut warnings)
+        let losing = view.as_ref().map_or_else(Vec::new, |view| {
+            self.losing(&stream.actions, view, &mut warnings)
         });
         let mount = self.seal.open()?;
         let store = Store::create(self.links.clone(), mount.as_fd(), &self.volume.mount_point)?;
-        if let Err(error) = self.resume_taking(&self.ledger.load().0, &mut warnings) {
+        if let Err(error) = self.resume_taking(None, &mut warnings) {
             warnings.push(error.to_string());
         }
-        let files = candidates.len() as u64;
-        let listed = store.preserve(candidates);
+        let files = (losing.iter())
+            .map(|package| package.files.len() as u64)
+            .sum();
+        let listed = store.preserve(losing.into_iter().flat_map(with_origin));
         let used = self.in_use().unwrap_or_else(|error| {
             warnings.push(error.to_string());
             HashMap::new()
         });
         let in_use = store.preserve_open(used.values().cloned());
         let now = SystemTime::now();
-        let known: HashSet<u64> = listed.names.iter().map(|name| name.inode).collect();
+        let known = listed.names.iter().map(|name| name.inode);
+        let known: HashSet<u64> = known.filter(|inode| used.contains_key(inode)).collect();
         // What a package lists is known better by it than by who uses it.
         let others = in_use
             .names
             .iter()
             .filter(|name| !known.contains(&name.inode));
-        let names: Vec<Record> = listed
-            .names
-            .iter()
-            .chain(others)
-            .map(|name| Record::preserved(name, now))
-            .collect();
-        self.annotate(&names, &mut warnings);
+        let names = listed.names.iter().chain(others);
+        let records = names.map(|name| Record::preserved(name, now));
+        self.annotate(records, &mut warnings);
         for preserved in [&listed, &in_use] {
             tell(preserved, &mut warnings);
         }
@@ -92,7 +91,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         self.note([what], &mut warnings);
         Ok(Outcome {
             preserved: holds,
-            kept: store.list()?.holds.len() as u64,
+            kept: store.census()?.inodes.len() as u64,
             warnings,
             ..self.outcome(wanted)?
         })
@@ -123,19 +122,14 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     }
 
     /// What apt announces. A line that is not understood costs that line's package only.
-    fn candidates(
-        &self,
-        actions: &[Action],
-        view: &View,
-        warnings: &mut Vec<String>,
-    ) -> Vec<Candidate> {
+    fn losing(&self, actions: &[Action], view: &View, warnings: &mut Vec<String>) -> Vec<Losing> {
         let (losing, unlisted) = candidates(actions, |action| {
             self.places
                 .dpkg
                 .installed_files(&action.package, action.old.as_ref(), view)
         });
         warn(warnings, unlisted.iter().map(ToString::to_string));
-        losing.into_iter().flat_map(with_origin).collect()
+        losing
     }
 
     /// The inodes of the volume that some process uses, each with a magic link to it.

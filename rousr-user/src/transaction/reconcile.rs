@@ -6,24 +6,23 @@ use std::{collections::BTreeSet, os::fd::AsFd as _, time::SystemTime};
 use super::{Error, Keeper};
 use crate::{
     hold::{
-        Hold, interrupted,
+        Census, Hold, interrupted,
         ledger::{self, Damage, Entries, Event, Record},
     },
     sys::{lease::Leases, links::Links, mount::Mounts},
 };
 
 impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
-    /// What is known of each hold there is, and of no other. The ledger says so afterwards, too; what
-    /// it does not know of a hold is found by a walk over the volume.
+    /// The holds there are, and what is known of each and of no other. The ledger says so afterwards,
+    /// too; what it does not know of a hold is found by a walk over the volume.
     ///
     /// # Errors
     ///
     /// Fails where the hold directory cannot be used.
-    pub(super) fn reconcile(&self, warnings: &mut Vec<String>) -> Result<Entries, Error> {
+    pub(super) fn reconcile(&self, warnings: &mut Vec<String>) -> Result<(Census, Entries), Error> {
         let (mut entries, damage) = self.ledger.load();
-        self.resume_taking(&entries, warnings)?;
-        let holds = self.holds()?.holds;
-        let records = self.differences(&holds, &entries, warnings)?;
+        let census = self.resume_taking(Some(&entries), warnings)?;
+        let records = self.differences(&census.inodes, &entries, warnings)?;
         for record in &records {
             ledger::apply(&mut entries, record.clone());
         }
@@ -38,23 +37,29 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         } else {
             self.replace_damaged(&damage, &entries, warnings);
         }
-        Ok(entries)
+        Ok((census, entries))
     }
 
-    /// Ends the moves of directory entries that a crash cut short.
+    /// Ends the moves of directory entries that a crash cut short, and tells what holds there are then.
+    /// `known` is what the ledger says, read where it is needed and not given.
     ///
     /// # Errors
     ///
     /// As [`reconcile`](Self::reconcile).
     pub(super) fn resume_taking(
         &self,
-        known: &Entries,
+        known: Option<&Entries>,
         warnings: &mut Vec<String>,
-    ) -> Result<(), Error> {
-        let cut_short = interrupted(&self.holds()?);
+    ) -> Result<Census, Error> {
+        let census = self.census()?;
+        let cut_short = interrupted(&census.strays);
         if cut_short.is_empty() {
-            return Ok(());
+            return Ok(census);
         }
+        let loaded = known.is_none().then(|| self.ledger.load().0);
+        let known = known
+            .or(loaded.as_ref())
+            .unwrap_or(const { &Entries::new() });
         let (resumed, level) = self.window(|root| {
             let Some(store) = self.store(root)? else {
                 return Ok::<_, Error>(Vec::new());
@@ -64,35 +69,39 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         })?;
         warnings.extend(resumed?.iter().map(ToString::to_string));
         warnings.extend(level.err().map(|error| error.to_string()));
-        Ok(())
+        self.census()
     }
 
     /// What the ledger lacks of these holds, and what it says of others.
     fn differences(
         &self,
-        holds: &[Hold],
+        inodes: &[u64],
         entries: &Entries,
         warnings: &mut Vec<String>,
     ) -> Result<Vec<Record>, Error> {
         let now = SystemTime::now();
-        let there: BTreeSet<u64> = holds.iter().map(|hold| hold.inode).collect();
-        let unknown: Vec<&Hold> = holds
-            .iter()
-            .filter(|hold| !entries.contains_key(&hold.inode))
+        let unknown: Vec<u64> = (inodes.iter().copied())
+            .filter(|inode| !entries.contains_key(inode))
             .collect();
-        let gone = entries.keys().filter(|inode| !there.contains(inode));
+        let gone = (entries.iter()).filter(|(inode, _)| inodes.binary_search(inode).is_err());
         let mut records: Vec<Record> = gone
-            .map(|&inode| Record::removed(Event::Missed, inode, entries.get(&inode), now))
+            .map(|(&inode, entry)| Record::removed(Event::Missed, inode, Some(entry), now))
             .collect();
-        let bare = |hold: &&Hold| Record::bare(Event::Preserved, hold.inode, now);
+        let bare = |&inode: &u64| Record::bare(Event::Preserved, inode, now);
         records.extend(unknown.iter().map(bare));
 
-        let named = unknown.iter().filter(|hold| hold.stat.links > 1);
-        let named: BTreeSet<u64> = named.map(|hold| hold.inode).collect();
         let mount = self.seal.open()?;
-        if !named.is_empty()
+        if !unknown.is_empty()
             && let Some(store) = self.store(mount.as_fd())?
         {
+            let is_named = |hold: &Hold| hold.stat.links > 1;
+            let named = unknown
+                .iter()
+                .filter(|&&inode| store.hold(inode).as_ref().is_some_and(is_named));
+            let named: BTreeSet<u64> = named.copied().collect();
+            if named.is_empty() {
+                return Ok(records);
+            }
             match store.find_names(&named) {
                 Ok(names) => {
                     records.extend(names.iter().map(|name| Record::preserved(name, now)));

@@ -6,6 +6,7 @@ pub mod cost;
 pub mod kills;
 pub mod latency;
 pub mod powercut;
+pub mod preserve;
 pub mod sealing;
 pub mod torture;
 pub mod windows;

@@ -4,6 +4,7 @@ mod blockers;
 mod holders;
 mod instructions;
 mod latency;
+mod preserve;
 mod program;
 mod sealing;
 mod table;
@@ -27,6 +28,7 @@ pub(crate) enum Benchmark {
     Windows(windows::Arguments),
     Blockers(blockers::Arguments),
     Sealing(sealing::Arguments),
+    Preserve(preserve::Arguments),
 }
 
 pub(crate) fn run(benchmark: &Benchmark) -> Result<ExitCode> {
@@ -37,6 +39,7 @@ pub(crate) fn run(benchmark: &Benchmark) -> Result<ExitCode> {
         Benchmark::Windows(arguments) => windows::run(arguments),
         Benchmark::Blockers(arguments) => blockers::run(arguments),
         Benchmark::Sealing(arguments) => sealing::run(arguments),
+        Benchmark::Preserve(arguments) => preserve::run(arguments),
     }
 }
 

@@ -57,7 +57,10 @@ impl<T: Tracker> EventLoop<T> {
                 return Reply::Error("this is no step of a transaction".to_owned());
             }
         };
-        self.list_holds();
+        // What is about to be replaced has its names and concerns nobody before the end.
+        if !matches!(request, Request::Preserve { .. }) {
+            self.list_holds();
+        }
         self.measure();
         reply
     }

@@ -110,7 +110,8 @@ impl Record {
         }
     }
 
-    fn into_name(self) -> Option<Name> {
+    /// `last` is the origin of the line before, which is often this one's, too.
+    fn into_name(self, last: &mut Option<Arc<Origin>>) -> Option<Name> {
         let Self {
             inode,
             path,
@@ -119,17 +120,18 @@ impl Record {
             new_version,
             ..
         } = self;
-        let origin = package.map(|package| {
-            Arc::new(Origin {
-                package,
-                old_version: old_version.unwrap_or_default(),
-                new_version,
-            })
+        let origin = package.map(|package| Origin {
+            package,
+            old_version: old_version.unwrap_or_default(),
+            new_version,
         });
+        if last.as_deref() != origin.as_ref() {
+            *last = origin.map(Arc::new);
+        }
         Some(Name {
             inode,
             path: path?,
-            origin,
+            origin: last.clone(),
         })
     }
 }
@@ -139,6 +141,14 @@ pub(crate) fn milliseconds(time: SystemTime) -> u64 {
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or(Duration::ZERO);
     since_1970.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+/// What a ledger of these entries has at least, without writing it.
+pub(super) fn least_bytes(entries: &Entries) -> u64 {
+    const KEYS: usize = r#"{"unixMilliseconds":,"event":"","inode":}"#.len();
+    let names = entries.values().flat_map(|entry| &entry.names);
+    let bytes: usize = names.map(|name| KEYS + name.path.as_os_str().len()).sum();
+    bytes as u64
 }
 
 /// What makes a ledger of these entries.
@@ -157,6 +167,11 @@ pub fn all(entries: &Entries) -> Vec<Record> {
 
 /// Brings the entries to what they are after one more line.
 pub fn apply(entries: &mut Entries, record: Record) {
+    apply_next(entries, record, &mut None);
+}
+
+/// The same with lines that follow each other: they share their `origin` as long as it stays the same.
+pub(super) fn apply_next(entries: &mut Entries, record: Record, origin: &mut Option<Arc<Origin>>) {
     if record.event != Event::Preserved {
         entries.remove(&record.inode);
         return;
@@ -166,9 +181,11 @@ pub fn apply(entries: &mut Entries, record: Record) {
         names: Vec::new(),
     };
     let names = &mut entries.entry(record.inode).or_insert(fresh).names;
-    let Some(name) = record.into_name() else {
+    let Some(name) = record.into_name(origin) else {
         return;
     };
     names.retain(|known| known.path != name.path);
+    // Nearly all have one.
+    names.reserve_exact(1);
     names.push(name);
 }

@@ -114,6 +114,11 @@ fn strays_are_told_and_never_touched() {
         ".rousr/notes: its name is not an inode number; it is left alone: move it away",
     ];
     assert_eq!(told, expected);
+    let census = sandbox.store().census().expect("lists");
+    assert_eq!(census.inodes, [inode]);
+    let mut told: Vec<String> = census.strays.iter().map(ToString::to_string).collect();
+    told.sort();
+    assert_eq!(told, expected);
     for name in ["7", "8", "9", "notes"] {
         assert!(fs::symlink_metadata(stray(name)).is_ok(), "{name}");
     }

@@ -93,7 +93,7 @@ fn dying(calls: usize) -> Faulty {
 /// As an agent does it that starts.
 fn resume(sandbox: &Sandbox, links: Faulty, known: &Entries) {
     let store = sandbox.store_with(links);
-    for inode in interrupted(&store.list().expect("lists")) {
+    for inode in interrupted(&store.list().expect("lists").strays) {
         // Where it dies another one comes.
         let _ = store.resume_taking(inode, known);
     }

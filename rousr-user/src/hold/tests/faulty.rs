@@ -76,6 +76,7 @@ impl Links for Faulty {
     }
 
     fn entries(&self, dir: BorrowedFd<'_>) -> io::Result<Vec<DirEntry>> {
+        self.before(Call::Names, OsStr::new(""))?;
         HostLinks.entries(dir)
     }
 

@@ -79,7 +79,7 @@ fn knows_the_holds_that_are_there() {
     ledger
         .append(&[Record::removed(Event::Dropped, 8, None, at(4))])
         .expect("appends");
-    ledger.append(&[]).expect("appends nothing");
+    ledger.append([] as [Record; 0]).expect("appends nothing");
 
     let (entries, damage) = ledger.load();
     assert_eq!(damage, []);
@@ -205,6 +205,36 @@ fn what_is_over_goes_once_it_is_most_of_it() {
     assert!(rewritten);
     let length = fs::metadata(ledger.path()).expect("is there").len();
     assert!(length < 300 << 10, "{length}");
+}
+
+#[test]
+fn what_is_gone_is_a_line_or_no_line_at_all() {
+    let (_dir, ledger) = ledger();
+    let record = |inode| Record::preserved(&name(inode, "/usr/share/doc/a"), at(1));
+    let all: Vec<Record> = (0..4000).map(record).collect();
+    ledger.append(&all).expect("appends");
+    let length = || fs::metadata(ledger.path()).expect("is there").len();
+    let whole = length();
+    let mut gone: Vec<(Event, u64)> = (0..2000).map(|inode| (Event::Dropped, inode)).collect();
+    ledger
+        .remove(ledger.load().0, &gone, at(2))
+        .expect("appends");
+    assert!(length() > whole, "half of it is left");
+    let (entries, damage) = ledger.load();
+    assert_eq!((entries.len(), damage), (2000, vec![]));
+
+    gone = (2000..3999).map(|inode| (Event::Reaped, inode)).collect();
+    ledger.remove(entries, &gone, at(3)).expect("rewrites");
+    assert!(length() < 200, "{}", length());
+    let (entries, damage) = ledger.load();
+    assert_eq!(damage, []);
+    assert_eq!(entries.keys().copied().collect::<Vec<_>>(), [3999]);
+
+    // A small one keeps what it says.
+    gone = vec![(Event::Reaped, 3999)];
+    ledger.remove(entries, &gone, at(4)).expect("appends");
+    let text = fs::read_to_string(ledger.path()).expect("reads");
+    assert!(text.contains(r#""event":"reaped""#), "{text}");
 }
 
 #[test]

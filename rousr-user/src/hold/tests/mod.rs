@@ -17,7 +17,9 @@ use std::sync::Arc;
 
 use super::ledger::{Entries, Entry};
 use super::preserve::{Candidate, Name, Origin};
+use super::settle::Settled;
 use super::store::{DIRECTORY, Store};
+use crate::sys::lease::Leases;
 use crate::sys::links::{HostLinks, Links};
 use crate::sys::mount::{HostMounts, Mounts as _};
 
@@ -81,6 +83,17 @@ impl Sandbox {
                 origin: None,
             })
             .collect()
+    }
+
+    /// Settles as a transaction does.
+    fn settle<L: Links>(
+        store: &Store<'_, L>,
+        entries: &Entries,
+        leases: &impl Leases,
+        count: impl Fn(u64) -> Option<u64>,
+    ) -> Settled {
+        let sorted = store.sort(store.census().expect("lists"), entries);
+        store.settle(sorted, leases, count)
     }
 
     /// The numbers of all holds.

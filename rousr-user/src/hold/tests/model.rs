@@ -144,20 +144,13 @@ impl World {
         };
         let (entries, damage) = self.ledger.load();
         assert_eq!(damage, []);
-        let settled = self
-            .sandbox
-            .store()
-            .settle(&entries, &self.leases, count)
-            .expect("settles");
+        let settled = Sandbox::settle(&self.sandbox.store(), &entries, &self.leases, count);
         assert!(
             settled.failed.is_empty() && settled.strays.is_empty(),
             "{settled:?}"
         );
-        let removed = |event| {
-            move |hold: &crate::hold::Hold| {
-                Record::removed(event, hold.inode, None, SystemTime::now())
-            }
-        };
+        let removed =
+            |event| move |&inode: &u64| Record::removed(event, inode, None, SystemTime::now());
         let dropped = settled.dropped.iter().map(removed(Event::Dropped));
         let records: Vec<_> = dropped
             .chain(settled.reaped.iter().map(removed(Event::Reaped)))

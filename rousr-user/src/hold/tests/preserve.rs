@@ -219,6 +219,21 @@ fn a_file_replaced_in_between_is_held_as_it_is_now() {
 }
 
 #[test]
+fn where_the_hold_directory_cannot_be_listed_each_hold_is_looked_at() {
+    let sandbox = Sandbox::new();
+    let replacing = replacing(&sandbox, 1);
+    let interfere = Faulty::new(move |call, name| match call {
+        Call::Names => Some(libc::EIO),
+        _ => (replacing.interfere)(call, name),
+    });
+    let preserved = preserve_with(&sandbox, interfere);
+    assert_eq!((preserved.held, preserved.skipped.len()), (3, 0));
+    let mut expected = ["a", "b", "c"].map(|name| inode(&sandbox.path(name)));
+    expected.sort_unstable();
+    assert_eq!(sandbox.holds(), expected);
+}
+
+#[test]
 fn a_file_replaced_again_and_again_is_told_and_leaves_no_stray() {
     let sandbox = Sandbox::new();
     let preserved = preserve_with(&sandbox, replacing(&sandbox, usize::MAX));

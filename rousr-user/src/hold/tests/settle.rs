@@ -29,10 +29,7 @@ fn held() -> (Sandbox, Entries) {
 }
 
 fn settle(sandbox: &Sandbox, entries: &Entries, count: impl Fn(u64) -> Option<u64>) -> Settled {
-    sandbox
-        .store()
-        .settle(entries, &leases(), count)
-        .expect("settles")
+    Sandbox::settle(&sandbox.store(), entries, &leases(), count)
 }
 
 fn inodes(holds: &[crate::hold::Hold]) -> Vec<u64> {
@@ -49,11 +46,7 @@ fn drops_the_untouched_reaps_the_unused_keeps_the_used() {
 
     let settled = settle(&sandbox, &entries, |_| None);
     assert_eq!(
-        (
-            inodes(&settled.dropped),
-            inodes(&settled.reaped),
-            inodes(&settled.kept)
-        ),
+        (settled.dropped, settled.reaped, inodes(&settled.kept)),
         (vec![a], vec![b], vec![c])
     );
     assert!(settled.failed.is_empty());
@@ -81,10 +74,7 @@ fn a_tracked_holder_keeps_a_hold_without_a_probe() {
     let (sandbox, entries) = held();
     let a = inode(&sandbox.path("a"));
     sandbox.replace("a");
-    let settled = sandbox
-        .store()
-        .settle(&entries, &NoProbe, |_| Some(1))
-        .expect("settles");
+    let settled = Sandbox::settle(&sandbox.store(), &entries, &NoProbe, |_| Some(1));
     assert_eq!(inodes(&settled.kept), [a]);
 }
 
@@ -136,10 +126,7 @@ fn a_hold_that_fails_is_told_and_stays_and_the_others_go_on() {
     let links = Faulty::new(move |call, found| {
         (call == Call::Unlink && *found == *name).then_some(libc::EIO)
     });
-    let settled = sandbox
-        .store_with(links)
-        .settle(&entries, &leases(), |_| None)
-        .expect("settles");
+    let settled = Sandbox::settle(&sandbox.store_with(links), &entries, &leases(), |_| None);
     assert_eq!(settled.dropped.len(), 2);
     assert!(
         matches!(settled.failed[..], [Error::Hold { inode, .. }] if inode == b),
@@ -160,10 +147,7 @@ fn a_lease_that_is_refused_keeps_the_hold_and_is_told() {
     let (sandbox, entries) = held();
     let a = inode(&sandbox.path("a"));
     sandbox.replace("a");
-    let settled = sandbox
-        .store()
-        .settle(&entries, &Refused, |_| Some(0))
-        .expect("settles");
+    let settled = Sandbox::settle(&sandbox.store(), &entries, &Refused, |_| Some(0));
     assert_eq!((inodes(&settled.kept), settled.failed.len()), (vec![a], 1));
     assert!(
         settled.failed[0].to_string().contains("lease"),

@@ -69,7 +69,7 @@ impl History {
             if fs::metadata(&self.path).is_ok_and(|file| file.len() > self.limit) {
                 fs::rename(&self.path, self.before())?;
             }
-            json_lines::append(&self.path, events)
+            json_lines::append::<Event>(&self.path, events)
         };
         append().map_err(|source| Unwritable {
             path: self.path.clone(),
