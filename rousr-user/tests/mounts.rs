@@ -336,9 +336,9 @@ mod seal {
                     }]);
                     assert_eq!(preserved.held, 1, "{preserved:?}");
                     replace(&path);
-                    let settled = store
-                        .settle(&Default::default(), &leases, |_| None)
-                        .expect("settles");
+                    let census = store.census().expect("lists");
+                    let sorted = store.sort(census, &Default::default());
+                    let settled = store.settle(sorted, &leases, |_| None);
                     assert_eq!(settled.kept.len(), 1, "{settled:?}");
 
                     assert_eq!(
