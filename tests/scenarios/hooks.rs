@@ -4,8 +4,8 @@ mod root {
     use std::time::Duration;
 
     use rousr_tests::{
-        assert_sealed, begin, holds, inode, is_guarded, shell, succeed, usr_flags, wait,
-        wait_for_agent, wait_for_reap,
+        SOON, assert_sealed, begin, holds, inode, is_guarded, is_sealed, shell, succeed, usr_flags,
+        wait, wait_for_agent, wait_for_reap,
     };
 
     #[test]
@@ -98,6 +98,26 @@ mod root {
             assert!(text.contains(variable), "{text}");
             assert_sealed();
         }
+    }
+
+    /// The agent makes the mount of its own namespace writable, which is not the unit's.
+    #[test]
+    fn where_apt_has_a_usr_of_its_own() {
+        begin();
+        let in_unit = "systemd-run --quiet --wait --pipe --property PrivateTmp=yes";
+        let apt = "apt-get -y -q install /run/share/rousr-demo_1.0_*.deb";
+        let told = shell(&format!("{in_unit} sh -c '{apt}'"));
+        assert_eq!(told.status, 100, "{}", told.output);
+        for part in ["dpkg is not started", "a mount of its own"] {
+            assert!(told.output.contains(part), "{part}: {}", told.output);
+        }
+        wait(SOON, "/usr is sealed", is_sealed);
+        succeed(&format!(
+            "{in_unit} sh -c 'mount -o remount,rw /usr && {apt}'"
+        ));
+        wait(SOON, "/usr is sealed", is_sealed);
+        succeed("apt-get -y -q purge rousr-demo");
+        assert_sealed();
     }
 
     #[test]

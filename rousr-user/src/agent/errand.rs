@@ -55,11 +55,13 @@ pub fn run(step: &Step, note: impl Fn(&str)) -> anyhow::Result<Outcome> {
             with_others(&keeper, |keeper| keeper.begin_by(*frontend)).map(guarded)
         }
         Step::Preserve(stream) => with_others(&keeper, |keeper| keeper.preserve(stream)),
-        Step::Finish(frontend) => end(&keeper, step, Ending::Transaction(*frontend), note),
+        Step::Finish(frontend) => {
+            end(&keeper, step, Ending::Transaction(*frontend), note).map(guarded)
+        }
         Step::Open(opener) => {
             with_others(&keeper, |keeper| keeper.open_and_preserve(*opener)).map(guarded)
         }
-        Step::Close(opener) => end(&keeper, step, Ending::Of(*opener), note),
+        Step::Close(opener) => end(&keeper, step, Ending::Of(*opener), note).map(guarded),
     }
 }
 

@@ -43,6 +43,8 @@ pub(super) struct EventLoop<T> {
     pub(super) sealing: Sealing,
     /// Whether to compare the counts with the kernel's again, as that failed.
     pub(super) resyncing: Retry<()>,
+    /// Whether to settle again, as that failed.
+    pub(super) settling: Retry<()>,
     /// Tells when one for whom the volume is writable may be gone.
     pub(super) openers: OpenerWatch,
     /// Whether somebody had the volume open when it was last looked at.
@@ -67,6 +69,9 @@ const LOOK: (Duration, Duration) = (Duration::from_millis(10), Duration::from_se
 /// The passes over all tasks are dear.
 const RESYNC: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 
+/// Another process has the lock for longer than this one waits, or a disk fails.
+const SETTLE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
+
 impl<T: Tracker> EventLoop<T> {
     pub(super) fn new(
         keeper: HostKeeper,
@@ -87,6 +92,7 @@ impl<T: Tracker> EventLoop<T> {
             doubtful: Retry::new(LOOK.0, LOOK.1),
             sealing: Sealing::default(),
             resyncing: Retry::new(RESYNC.0, RESYNC.1),
+            settling: Retry::new(SETTLE.0, SETTLE.1),
             openers: OpenerWatch::default(),
             is_open: false,
             order: None,
@@ -110,6 +116,7 @@ impl<T: Tracker> EventLoop<T> {
             () = self.doubtful.wait() => self.look_again(),
             () = self.sealing.wait() => self.seal_again(),
             () = self.resyncing.wait() => self.resync_again(),
+            () = self.settling.wait() => self.settle_again(),
             () = self.openers.next() => self.look_after_openers(),
             () = self.beside.turn() => self.measure(),
         }
@@ -125,11 +132,18 @@ impl<T: Tracker> EventLoop<T> {
     /// Settles what is on disk and seals, unless somebody has the volume open.
     pub(super) fn start(&mut self) {
         self.beside.look(&self.keeper);
-        self.step("settled", |agent| {
+        let reply = self.step("settled", |agent| {
             agent.keeper.end_abandoned(&mut agent.tracker)
         });
+        self.settling.set((), matches!(reply, Reply::Error(_)));
         self.list_holds();
         self.measure();
+    }
+
+    fn settle_again(&mut self) {
+        if !self.settling.due().is_empty() {
+            self.start();
+        }
     }
 
     /// Whether it is this volume's.

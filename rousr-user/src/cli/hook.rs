@@ -5,6 +5,8 @@
 
 use std::{env, path::Path, process::ExitCode};
 
+use anyhow::anyhow;
+
 use super::{
     opening::state,
     output::{self, note, warn},
@@ -64,21 +66,31 @@ pub(super) fn run(
         return ExitCode::SUCCESS;
     }
     match progress::during(moment.doing(), || step(&environment)) {
-        Ok(outcome) => {
-            if let Some(outcome) = outcome {
-                tell(moment, &outcome);
+        Ok(Some(outcome)) => {
+            tell(moment, &outcome);
+            match moment == Moment::Before && outcome.wanted > Level::Open && stays_read_only() {
+                true => forgive(moment, &anyhow!(ELSEWHERE)),
+                false => ExitCode::SUCCESS,
             }
-            ExitCode::SUCCESS
         }
+        Ok(None) => ExitCode::SUCCESS,
         Err(error) => forgive(moment, &error),
     }
+}
+
+/// What the agent makes writable is the mount in its own mount namespace.
+const ELSEWHERE: &str = "this process has it from a mount of its own, as units with PrivateTmp= or ProtectSystem= do, which is still read-only: \
+     run it outside of that, or `mount -o remount,rw /usr` there first";
+
+/// Whether dpkg would meet a read-only /usr. Where it cannot be told, dpkg will find out.
+fn stays_read_only() -> bool {
+    is_read_only(Path::new("/usr")).unwrap_or(false)
 }
 
 /// A failed hook stops apt or dpkg only where dpkg would meet a read-only /usr.
 fn forgive(moment: Moment, error: &anyhow::Error) -> ExitCode {
     match moment {
-        // Where it cannot be told, dpkg will find out.
-        Moment::Before if is_read_only(Path::new("/usr")).unwrap_or(false) => {
+        Moment::Before if stays_read_only() => {
             note(&format!(
                 "/usr cannot be made writable, so dpkg is not started: {error:#}"
             ));

@@ -44,6 +44,11 @@ impl Probed {
         self.stat.inode
     }
 
+    /// Whether the hold is not the inode's only name.
+    pub fn has_other_names(&self) -> bool {
+        self.stat.links > 1
+    }
+
     /// The bytes that the inode has allocated on disk.
     pub fn allocated(&self) -> u64 {
         self.stat.allocated

@@ -144,14 +144,15 @@ impl<L: Links> Store<'_, L> {
         trouble.map_or(Ok(()), Err)
     }
 
-    /// Whether a name that the ledger knows still leads to the inode.
+    /// Whether a name that the ledger knows still leads to the inode, and is not the hold.
     fn is_named(
         &self,
         (device, inode): (u64, u64),
         entry: &Entry,
         places: &mut Places<'_, L>,
     ) -> bool {
-        let leads = |stat: Stat| (stat.device, stat.inode) == (device, inode);
+        // Where the hold is the only name the ledger is wrong, not the inode.
+        let leads = |stat: Stat| (stat.device, stat.inode) == (device, inode) && stat.links > 1;
         entry
             .names
             .iter()

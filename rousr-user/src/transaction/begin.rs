@@ -37,11 +37,8 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         }
         let mut warnings = Vec::new();
         warnings.extend(self.config().err().map(|error| error.to_string()));
-        // Without the record a crash leaves the volume writable until the next transaction, which
-        // is no reason not to upgrade.
-        if let Err(error) = openings.store(&self.places.openings) {
-            warnings.push(error.to_string());
-        }
+        // Without the record nobody is known to need it: it would be sealed at once.
+        openings.store(&self.places.openings)?;
         if let Err(error) = self.seal.unseal() {
             self.take_back(before);
             return Err(error.into());

@@ -63,34 +63,64 @@ fn is_shell(process: &Process) -> bool {
 #[serde(rename_all = "camelCase", default)]
 pub struct Frontends {
     /// Those that have not told their end, the outermost first.
-    inside: Vec<Frontend>,
-    /// Whether dpkg was locked at the last beginning. Hooks that are called by hand lock nothing.
+    inside: Vec<Inside>,
+    /// Whether dpkg was locked when one began of which nothing else is known.
     was_locked: bool,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Inside {
+    #[serde(flatten)]
+    frontend: Frontend,
+    /// Whether dpkg was locked when it began. Hooks that are called by hand lock nothing.
+    #[serde(default)]
+    was_locked: bool,
+}
+
+impl Inside {
+    /// Whether a free lock does not tell its end.
+    fn is_lockless(&self) -> bool {
+        self.frontend.locks_later || !self.was_locked
+    }
 }
 
 impl Frontends {
     /// One begins, and those that have died are no part of it any more.
     pub fn enter(&mut self, frontend: Option<Frontend>, world: &impl World) {
-        self.inside.retain(|&inside| world.is_running(inside));
-        if let Some(frontend) = frontend
-            && !self.inside.contains(&frontend)
-        {
-            self.inside.push(frontend);
+        self.inside
+            .retain(|inside| world.is_running(inside.frontend));
+        let was_locked = world.is_locked();
+        let Some(frontend) = frontend else {
+            self.was_locked = was_locked;
+            return;
+        };
+        match self.find(frontend) {
+            Some(inside) => inside.was_locked = was_locked,
+            None => self.inside.push(Inside {
+                frontend,
+                was_locked,
+            }),
         }
-        self.was_locked = world.is_locked();
+    }
+
+    fn find(&mut self, frontend: Frontend) -> Option<&mut Inside> {
+        let mut inside = self.inside.iter_mut();
+        inside.find(|inside| inside.frontend == frontend)
     }
 
     /// Whether this one has begun, and has not told its end.
     pub fn has(&self, frontend: Frontend) -> bool {
-        self.inside.contains(&frontend)
+        (self.inside.iter()).any(|inside| inside.frontend == frontend)
     }
 
     /// One tells its end. `true` where the transaction is over with it: nobody else is inside, or it
     /// was not inside itself and dpkg is not locked. `None` ends it in any case.
     pub fn leave(&mut self, frontend: Option<Frontend>, world: &impl World) -> bool {
-        let was_inside = frontend.is_some_and(|frontend| self.inside.contains(&frontend));
-        self.inside
-            .retain(|&inside| Some(inside) != frontend && world.is_running(inside));
+        let was_inside = frontend.is_some_and(|frontend| self.has(frontend));
+        self.inside.retain(|inside| {
+            Some(inside.frontend) != frontend && world.is_running(inside.frontend)
+        });
         frontend.is_none()
             || self.inside.is_empty()
             || !was_inside && !world.is_locked()
@@ -100,19 +130,19 @@ impl Frontends {
     /// Whether nobody will tell the end any more: the lock is free that was held, and all have died whose
     /// lock it was not.
     pub fn are_gone(&self, world: &impl World) -> bool {
-        let mut lockless = self.inside.iter().filter(|inside| self.is_lockless(inside));
-        !world.is_locked() && !lockless.any(|&inside| world.is_running(inside))
+        !world.is_locked() && self.lockless(|one| world.is_running(one)).next().is_none()
     }
 
-    /// Whether a free lock does not tell its end.
-    fn is_lockless(&self, inside: &Frontend) -> bool {
-        inside.locks_later || !self.was_locked
+    /// Those that run, and whose end a free lock does not tell.
+    fn lockless(&self, is_running: impl Fn(Frontend) -> bool) -> impl Iterator<Item = Frontend> {
+        let lockless = self.inside.iter().filter(|inside| inside.is_lockless());
+        let lockless = lockless.map(|inside| inside.frontend);
+        lockless.filter(move |&frontend| is_running(frontend))
     }
 
     /// What may be the end, where nobody tells it.
     pub fn awaited(&self, is_running: impl Fn(Frontend) -> bool) -> Awaited {
-        let mut lockless = self.inside.clone();
-        lockless.retain(|inside| self.is_lockless(inside) && is_running(*inside));
+        let lockless: Vec<Frontend> = self.lockless(is_running).collect();
         // Those who had no lock can have died while somebody else has it.
         let is_left = self.was_locked || !self.inside.is_empty();
         match lockless.is_empty() && is_left {
@@ -148,17 +178,18 @@ mod tests {
 
     use super::*;
 
-    /// Of the frontends 0, 1 and 2 those that run, from the outermost on, and whether the outermost has
-    /// the lock.
+    /// Of the frontends 0, 1 and 2 those that run, from the outermost on, and those that lock dpkg: the
+    /// outermost of them has the lock.
     #[derive(Debug, Default)]
     struct Fake {
         running: RefCell<Vec<u32>>,
-        locks: bool,
+        locking: RefCell<Vec<u32>>,
     }
 
     impl World for Fake {
         fn is_locked(&self) -> bool {
-            self.locks && !self.running.borrow().is_empty()
+            let locking = self.locking.borrow();
+            (self.running.borrow().iter()).any(|pid| locking.contains(pid))
         }
 
         fn is_running(&self, frontend: Frontend) -> bool {
@@ -184,7 +215,7 @@ mod tests {
     fn fake(locks: bool, running: &[u32]) -> Fake {
         Fake {
             running: RefCell::new(running.to_vec()),
-            locks,
+            locking: RefCell::new(running.iter().filter(|_| locks).copied().collect()),
         }
     }
 
@@ -260,7 +291,22 @@ mod tests {
         assert_eq!(frontends.awaited(one_runs), Awaited::Deaths(vec![inner]));
         assert_eq!(frontends.awaited(|_| false), Awaited::Lock);
         frontends.enter(frontend(1), &fake(true, &[0, 1]));
-        assert_eq!(frontends.awaited(|_| true), Awaited::Lock);
+        let outer = frontend(0).expect("one");
+        assert_eq!(frontends.awaited(|_| true), Awaited::Deaths(vec![outer]));
+        assert_eq!(frontends.awaited(one_runs), Awaited::Lock);
+    }
+
+    #[test]
+    fn a_script_that_called_the_hooks_goes_on_after_an_apt_inside_of_it() {
+        let world = fake(false, &[0, 1]);
+        let mut frontends = Frontends::default();
+        frontends.enter(frontend(0), &world);
+        world.locking.borrow_mut().push(1);
+        frontends.enter(frontend(1), &world);
+        world.running.borrow_mut().pop();
+        assert!(!frontends.are_gone(&world), "the script is at work");
+        world.running.borrow_mut().pop();
+        assert!(frontends.are_gone(&world));
     }
 
     #[test]
@@ -288,7 +334,7 @@ mod tests {
     #[derive(Clone, Copy, Debug)]
     enum Act {
         /// Another one starts inside the innermost, and its first hook runs.
-        Begin,
+        Begin { locks: bool },
         /// The innermost runs its last hook and ends.
         End,
         /// The innermost is killed.
@@ -301,18 +347,25 @@ mod tests {
         /// The model is a stack: open exactly while somebody is on it who has begun.
         #[test]
         fn it_is_open_while_anybody_is_inside(
-            locks: bool,
             acts in prop::collection::vec(
-                prop::sample::select(vec![Act::Begin, Act::End, Act::Die, Act::DieAll]), 1..40
+                prop::sample::select(vec![
+                    Act::Begin { locks: true },
+                    Act::Begin { locks: false },
+                    Act::End,
+                    Act::Die,
+                    Act::DieAll,
+                ]),
+                1..40,
             ),
         ) {
-            let world = fake(locks, &[]);
+            let world = fake(false, &[]);
             let mut record: Option<Frontends> = None;
             let mut next = 0;
             for act in acts {
                 match act {
-                    Act::Begin => {
+                    Act::Begin { locks } => {
                         world.running.borrow_mut().push(next);
+                        world.locking.borrow_mut().extend(locks.then_some(next));
                         record.get_or_insert_default().enter(frontend(next), &world);
                         next += 1;
                     }
@@ -337,11 +390,11 @@ mod tests {
             }
         }
 
-        /// Several dpkgs side by side, of which one at a time has the lock: open while any is there that has
-        /// begun.
+        /// Several side by side, of which one at a time has the lock, apts that have it before they begin and
+        /// dpkgs that wait for it: open while any is there that has begun.
         #[test]
-        fn it_is_open_for_each_dpkg_that_runs(
-            acts in prop::collection::vec((0..4_u8, 0..4_usize), 1..60),
+        fn it_is_open_for_each_that_runs(
+            acts in prop::collection::vec((0..5_u8, 0..4_usize), 1..60),
         ) {
             let world = Side::default();
             let mut record: Option<Frontends> = None;
@@ -354,11 +407,18 @@ mod tests {
                         record.get_or_insert_default().enter(dpkg(next), &world);
                         next += 1;
                     }
+                    (4, _) if !world.is_locked() => {
+                        world.running.borrow_mut().push(next);
+                        world.apts.borrow_mut().push(next);
+                        world.owner.set(Some(next));
+                        record.get_or_insert_default().enter(frontend(next), &world);
+                        next += 1;
+                    }
                     (1, Some(pid)) if !world.is_locked() => world.owner.set(Some(pid)),
                     (2, Some(pid)) => {
                         world.unlock(pid);
                         if let Some(frontends) = &mut record
-                            && frontends.leave(dpkg(pid), &world)
+                            && frontends.leave(world.kind(pid), &world)
                         {
                             record = None;
                         }
@@ -379,10 +439,18 @@ mod tests {
     #[derive(Debug, Default)]
     struct Side {
         running: RefCell<Vec<u32>>,
+        apts: RefCell<Vec<u32>>,
         owner: Cell<Option<u32>>,
     }
 
     impl Side {
+        fn kind(&self, pid: u32) -> Option<Frontend> {
+            match self.apts.borrow().contains(&pid) {
+                true => frontend(pid),
+                false => dpkg(pid),
+            }
+        }
+
         fn unlock(&self, pid: u32) {
             if self.owner.get() == Some(pid) {
                 self.owner.set(None);

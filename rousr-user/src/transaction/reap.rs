@@ -50,7 +50,8 @@ impl Reaped {
 
 impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     /// Removes the holds among `inodes` that have no holder left, by the tracker's count and by
-    /// the kernel's own.
+    /// the kernel's own. What nobody counts and has another name is left to the transaction's end: the name
+    /// may be about to go.
     ///
     /// The probes come first: a window is opened only where something is to be removed.
     ///
@@ -117,10 +118,12 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         };
         let mut free = Vec::new();
         for inode in inodes {
-            if tracker.holders(inode).is_some_and(|holders| holders > 0) {
+            let count = tracker.holders(inode);
+            if count.is_some_and(|holders| holders > 0) {
                 continue;
             }
             match store.probe(inode, &Truth::new(&self.leases, &*tracker)) {
+                Ok(Probe::Free(probed)) if count.is_none() && probed.has_other_names() => {}
                 Ok(Probe::Free(probed)) => free.push(Free {
                     probed,
                     verdict: monotonic(),

@@ -267,6 +267,37 @@ fn an_entry_in_use_that_was_taken_stays_taken() {
     holder.wait().expect("ended");
 }
 
+/// Its last user has it by the hold's own name.
+#[test]
+fn a_hold_in_the_place_of_a_removed_file_outlives_other_transactions() {
+    const REMOVAL: &[u8] = b"VERSION 3\nDir=/\n\ndemo 1 amd64 none > - - none **REMOVE**\n";
+    let world = World::sealed();
+    let old = inode(&world.file);
+    let mut tracker = Counted::default();
+    tracker.holders.insert(old, 1);
+    let mut holder = holder_of(&world.file);
+    world.keeper.begin().expect("begins");
+    world.keeper.preserve(REMOVAL).expect("preserves");
+    fs::remove_file(&world.file).expect("dpkg removes it");
+    world.keeper.finish(&mut tracker).expect("finishes");
+    for _ in 0..2 {
+        assert_eq!(world.holds(), [old]);
+        let (entries, _) = world.keeper.ledger().load();
+        let names: Vec<&Path> = entries[&old]
+            .names
+            .iter()
+            .map(|name| name.path.as_path())
+            .collect();
+        assert_eq!(names, [world.file.as_path()]);
+        let opener = Opener::Administrator { until: None };
+        world.keeper.open_and_preserve(opener).expect("opens");
+        world.keeper.close(&mut tracker, opener).expect("closes");
+    }
+    assert_eq!(world.holds(), [old]);
+    holder.kill().expect("killed");
+    holder.wait().expect("ended");
+}
+
 #[test]
 fn what_was_not_replaced_is_dropped_and_what_is_unused_goes_at_once() {
     for replaced in [false, true] {

@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use rousr_tests::{
-    Background, flags, flags_of, holds, holds_of, inode,
+    Background, flags, flags_of, holds, holds_of, inode, metric,
     package::{self, Packed},
     shell, status, succeed, wait, wait_for_agent,
 };
@@ -89,8 +89,7 @@ impl Story {
             "{}",
             refused.output
         );
-        drop(users);
-        self.wait_for_reap();
+        self.wait_for_reap(users);
 
         let old = FILES.map(inode);
         let users = use_them();
@@ -98,8 +97,7 @@ impl Story {
         self.assert_closed();
         assert!(!Path::new(package::FOLDER).exists());
         self.assert_held(&old);
-        drop(users);
-        self.wait_for_reap();
+        self.wait_for_reap(users);
 
         succeed("rousr exec touch /usr/share/rousr-writer");
         self.assert_closed();
@@ -163,15 +161,22 @@ impl Story {
         assert_eq!(holds.len(), inodes.len(), "{all:#}");
     }
 
+    /// What is held goes with the last users. Of what no count has no event tells either: it is looked at
+    /// again, after pauses that grow.
     #[track_caller]
-    fn wait_for_reap(self) {
-        // Of what no count has no event tells either: it is looked at again, after pauses that grow.
-        let patience = if self.counts_programs { 60 } else { 90 };
+    fn wait_for_reap(self, users: [Background; 2]) {
+        let told = || metric("rousr_reap_latency_seconds_count");
+        let before = told();
+        drop(users);
         wait(
-            Duration::from_secs(patience),
+            Duration::from_secs(90),
             "nothing is held and it is read-only",
             || self.holds().is_empty() && self.is_closed(),
         );
+        // The figures are of the volume that holds /usr.
+        if self.mount_point.is_none() {
+            assert!(told() > before, "an event told of a last close");
+        }
     }
 }
 

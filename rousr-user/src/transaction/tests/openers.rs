@@ -89,6 +89,47 @@ fn openers_that_are_gone_are_ended_and_no_others() {
     assert_eq!(left.expect("looks").open_for, [long]);
 }
 
+#[test]
+fn a_hold_with_a_name_stays_while_the_file_may_be_replaced() {
+    for opener in [Opener::Transaction, Opener::Administrator { until: None }] {
+        let world = World::sealed();
+        let mut tracker = Counted::default();
+        let held = fs::metadata(&world.file).expect("exists").ino();
+        let mut user = holder_of(&world.file);
+        match opener {
+            Opener::Transaction => {
+                world.keeper.begin().expect("begins");
+                world.keeper.preserve(STREAM).expect("preserves");
+            }
+            other => drop(world.keeper.open_and_preserve(other).expect("opens")),
+        }
+        assert_eq!(world.holds(), [held]);
+        // As after a lost event: every hold is looked at.
+        let reaping = world.keeper.reap(&mut tracker, [held]).expect("looks");
+        assert!(reaping.reaped.is_empty(), "{reaping:?}");
+        assert_eq!(world.holds(), [held]);
+        world.upgrade();
+        tracker.holders.insert(held, 1);
+        world.keeper.close(&mut tracker, opener).expect("closes");
+        assert_eq!(world.holds(), [held], "it is in use, and nameless");
+        user.kill().expect("it runs");
+        user.wait().expect("it ends");
+    }
+}
+
+#[test]
+fn without_a_record_it_stays_read_only() {
+    let world = World::sealed();
+    let aside = world.record.with_extension("new");
+    fs::create_dir_all(&aside).expect("is in the way");
+    let refused = world.keeper.begin().expect_err("nobody would seal it");
+    assert!(refused.to_string().contains("open.new"), "{refused}");
+    assert_eq!(world.level(), Level::Sealed);
+    fs::remove_dir(aside).expect("removes");
+    world.keeper.begin().expect("begins");
+    assert_eq!(world.level(), Level::Open);
+}
+
 fn this_process() -> Frontend {
     let this = crate::track::process::Process::read(std::process::id()).expect("/proc");
     Frontend {
