@@ -17,16 +17,16 @@ impl<T: Tracker> EventLoop<T> {
                 return self.look_after_openers_later();
             }
         };
-        let is_any = !gone.is_empty();
+        if gone.is_empty() {
+            return self.measure();
+        }
         for opener in gone {
             tracing::warn!("{opener} ended without telling so");
             if matches!(self.close("ended", opener), Reply::Error(_)) {
                 return self.look_after_openers_later();
             }
         }
-        if is_any {
-            self.list_holds();
-        }
+        self.list_holds();
         self.measure();
     }
 
