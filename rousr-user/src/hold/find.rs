@@ -1,9 +1,10 @@
 //! Names found by a walk over the whole volume: what a lost ledger knew.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd as _;
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::FileType;
@@ -15,6 +16,18 @@ use crate::sys::links::{DirEntry, Links, Source};
 /// What dpkg appends to names that are there while it unpacks, and after it was interrupted
 /// (DPKGNEWEXT and DPKGTEMPEXT in its lib/dpkg/dpkg.h).
 const PASSING: [&[u8]; 2] = [b".dpkg-new", b".dpkg-tmp"];
+
+/// The name that a file has once dpkg is done with it, or had before; a name that goes by itself keeps nothing.
+pub(super) fn lasting(path: PathBuf) -> PathBuf {
+    let bytes = path.as_os_str().as_bytes();
+    let lasting = PASSING
+        .iter()
+        .find_map(|suffix| bytes.strip_suffix(*suffix));
+    match lasting {
+        Some(name) => OsString::from_vec(name.to_vec()).into(),
+        None => path,
+    }
+}
 
 impl<L: Links> Store<'_, L> {
     /// The names of these inodes, without those that go by themselves.

@@ -6,6 +6,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::find::lasting;
 use super::place::{Place, Places};
 use super::store::{DIRECTORY, Store, inode_of, is_hold, name_of};
 use crate::sys::links::{Links, Source, Stat};
@@ -125,13 +126,13 @@ const ATTEMPTS: usize = 4;
 
 /// When a new hold is compared with what was looked at before: somebody may have replaced the file in between.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Check {
+pub(super) enum Check {
     Now,
     /// All at once, by [`Store::check`].
     Later,
 }
 
-enum Outcome {
+pub(super) enum Outcome {
     New(Stat),
     Already(Stat),
     Orphan(Stat),
@@ -237,6 +238,7 @@ impl<L: Links> Store<'_, L> {
                 }
                 _ => self.make_hold(Source::Magic(&link), Check::Now),
             };
+            let path = lasting(path);
             preserved.note(Candidate { path, origin: None }, outcome);
         })
     }
@@ -248,7 +250,7 @@ impl<L: Links> Store<'_, L> {
             .is_ok_and(|found| found.same_inode(inode))
     }
 
-    fn make_hold(&self, source: Source<'_>, check: Check) -> Result<Outcome, Reason> {
+    pub(super) fn make_hold(&self, source: Source<'_>, check: Check) -> Result<Outcome, Reason> {
         for _ in 0..ATTEMPTS {
             let stat = match self.links.stat(source) {
                 Ok(stat) if !stat.is_file() => return Ok(Outcome::Ignored),

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::path::PathBuf;
 
-use super::{Sandbox, inode};
+use super::{Sandbox, entries, inode};
 
 fn magic(fd: RawFd) -> PathBuf {
     format!("/proc/self/fd/{fd}").into()
@@ -36,6 +36,22 @@ fn a_file_whose_name_now_means_another_is_held_by_its_other_name() {
     let preserved = sandbox.store().preserve_open([magic(file.as_raw_fd())]);
     assert_eq!((preserved.held, preserved.names[0].inode), (1, a));
     assert_ne!(inode(&sandbox.path("a")), a);
+}
+
+/// Where an interrupted run has left it: the next one removes it.
+#[test]
+fn a_name_that_goes_by_itself_is_not_the_one_to_drop_a_hold_for() {
+    let sandbox = Sandbox::new();
+    let a = sandbox.file("a.dpkg-tmp");
+    let file = File::open(sandbox.path("a.dpkg-tmp")).expect("opens");
+    let preserved = sandbox.store().preserve_open([magic(file.as_raw_fd())]);
+    assert_eq!(
+        (preserved.names[0].inode, &preserved.names[0].path),
+        (a, &sandbox.path("a"))
+    );
+    let store = sandbox.store();
+    let sorted = store.sort(store.census().expect("lists"), &entries(preserved.names));
+    assert!(sorted.named.is_empty());
 }
 
 #[test]
