@@ -8,8 +8,9 @@ mod root {
     };
 
     use rousr_tests::{
-        Background, SOON, assert_sealed, begin, is_guarded, is_sealed, package, shell, succeed,
-        usr_flags, wait, wait_for_agent,
+        Background, SOON, assert_sealed, begin,
+        gate::{self, GATE},
+        is_guarded, is_sealed, package, shell, succeed, usr_flags, wait, wait_for_agent,
     };
 
     /// Long enough for the agent to look.
@@ -64,23 +65,6 @@ mod root {
         assert_sealed();
     }
 
-    /// Where something waits until the test lets it go on.
-    const GATE: &str = "touch /run/rousr-there; while [ ! -e /run/rousr-on ]; do sleep 0.1; done";
-
-    fn wait_at_gate() {
-        wait(Duration::from_secs(60), "the script is reached", || {
-            fs::exists("/run/rousr-there").expect("readable")
-        });
-    }
-
-    fn close_gate() {
-        succeed("rm -f /run/rousr-there /run/rousr-on");
-    }
-
-    fn open_gate() {
-        succeed("touch /run/rousr-on");
-    }
-
     #[track_caller]
     fn assert_stays_open() {
         let end = Instant::now() + MOMENT;
@@ -130,23 +114,23 @@ mod root {
         for stage in ["Pre-Install-Pkgs", "Post-Invoke"] {
             let deb = plain();
             let snippet = Snippet::new("50other", &format!("DPkg::{stage} {{ \"{GATE}\"; }};"));
-            close_gate();
+            gate::close();
             let apt = apt(&deb);
-            wait_at_gate();
+            gate::wait_at();
             assert_eq!(usr_flags().0, "rw", "{stage}");
             succeed("pkill -KILL -x apt-get");
             wait(SOON, &format!("sealed after {stage}"), is_sealed);
-            open_gate();
+            gate::open();
             drop((apt, snippet));
         }
 
         let deb = with_script(&format!("{GATE}; touch {}/late", package::FOLDER));
-        close_gate();
+        gate::close();
         let apt = apt(&deb);
-        wait_at_gate();
+        gate::wait_at();
         succeed("pkill -KILL -x apt-get");
         assert_stays_open();
-        open_gate();
+        gate::open();
         wait(SOON, "sealed after dpkg", is_sealed);
         drop(apt);
         assert!(fs::exists(format!("{}/late", package::FOLDER)).expect("readable"));
@@ -160,16 +144,16 @@ mod root {
         begin();
         let deb = plain();
         let snippet = Snippet::new("50other", &format!("DPkg::Pre-Invoke {{ \"{GATE}\"; }};"));
-        close_gate();
+        gate::close();
         let apt = apt(&deb);
-        wait_at_gate();
+        gate::wait_at();
         succeed("grep -q '\"began\":' /run/rousr/open");
         succeed("sed -i 's/\"began\":[0-9]*/\"began\":1/' /run/rousr/open");
         assert_stays_open();
         succeed("systemctl kill -s KILL rousr && sleep 1");
         wait_for_agent();
         assert_stays_open();
-        open_gate();
+        gate::open();
         wait(Duration::from_secs(60), "apt is done", || {
             fs::exists(package::FOLDER).expect("readable") && is_sealed()
         });
@@ -211,12 +195,12 @@ mod root {
         let deb = with_script(&format!("{GATE}; exit 1"));
         let stop = || succeed("systemctl stop rousr");
         for when in ["before", "in the middle"] {
-            close_gate();
+            gate::close();
             if when == "before" {
                 stop();
             }
             let apt = apt(&deb);
-            wait_at_gate();
+            gate::wait_at();
             if when == "in the middle" {
                 stop();
             }
@@ -224,7 +208,7 @@ mod root {
             assert_stays_open();
             succeed("pkill -KILL -x apt-get");
             assert_stays_open();
-            open_gate();
+            gate::open();
             wait(SOON, &format!("sealed, stopped {when}"), is_sealed);
             wait(SOON, "the guard has ended", || !is_guarded());
             drop(apt);

@@ -3,6 +3,7 @@
 pub mod attribution;
 pub mod blockers;
 pub mod cost;
+pub mod gate;
 pub mod hold;
 pub mod kills;
 pub mod kinds;
