@@ -16,7 +16,7 @@ use rousr_ebpf::{Agent, FILTER_WORDS, LOSS_KINDS, Loss, Reason, Release, Truth, 
 use crate::{
     files,
     kernel::{File, Inode, Task},
-    sealing,
+    newcomers, sealing,
 };
 
 const MAX_WATCHED: usize = 1 << 17;
@@ -47,7 +47,11 @@ const TICK: u64 = 10_000_000;
 #[inline(always)]
 pub(crate) fn opened(file: File) -> bool {
     let inode = file.inode();
-    let Some(holders) = watched(inode) else {
+    let Some(superblock) = inode.told_superblock() else {
+        return false;
+    };
+    let Some(holders) = watched_on(superblock, inode) else {
+        newcomers::opened(file, inode);
         return false;
     };
     if is_agent(Task::current()) {

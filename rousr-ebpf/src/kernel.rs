@@ -45,12 +45,21 @@ globals! {
 static TOLD: Told = Told {
     superblock: AtomicU64::new(0),
     sealing: AtomicU64::new(0),
+    newcomers: AtomicU64::new(0),
 };
 
 /// Where it is told whether a seal is pending.
 #[inline(always)]
 pub(crate) fn sealing() -> *mut u64 {
     TOLD.sealing.as_ptr()
+}
+
+/// Whether newcomers are to be told.
+#[inline(always)]
+pub(crate) fn tells_newcomers() -> bool {
+    // SAFETY: the variable lives as long as the programs, and user space writes whole words. A plain load
+    // would be taken for the constant that it begins with.
+    unsafe { TOLD.newcomers.as_ptr().read_volatile() != 0 }
 }
 
 /// Reads the member at `offset` of the kernel structure at `base`.

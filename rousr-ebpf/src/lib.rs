@@ -58,13 +58,20 @@ pub mod names {
     pub const TRUTH: &str = "TRUTH";
     /// Array of one map, for waiting.
     pub const GRACE: &str = "GRACE";
+    /// Ring buffer of [`Newcomer`](super::Newcomer).
+    pub const NEWCOMERS: &str = "NEWCOMERS";
+    /// Hash: [`Identity`](super::Identity) of an inode that was told as a newcomer.
+    pub const KNOWN: &str = "KNOWN";
+    /// Array of event counts, indexed by [`Untold`](super::Untold).
+    pub const UNTOLD: &str = "UNTOLD";
     /// Array of one [`Told`](super::Told).
     pub const TOLD: &str = ".bss";
     /// Array of one: the mappings that [`VISIT_MAPPINGS`] is about to tell.
     pub const RUN: &str = "RUN";
     /// Every map of the object.
-    pub const MAPS: [&str; 10] = [
-        WATCHED, FILTER, TABLE, FILES, RELEASES, LOSSES, AGENT, TRUTH, GRACE, RUN,
+    pub const MAPS: [&str; 13] = [
+        WATCHED, FILTER, TABLE, FILES, RELEASES, LOSSES, AGENT, TRUTH, GRACE, RUN, NEWCOMERS,
+        KNOWN, UNTOLD,
     ];
     /// The maps that outlive the agent.
     pub const PINNED: [&str; 8] = [
@@ -118,6 +125,8 @@ pub mod globals {
     // What the visits read besides.
     /// Offset of `inode.i_ino`.
     pub const INODE_NUMBER: &str = "INODE_NUMBER";
+    /// Offset of `inode.i_generation`.
+    pub const INODE_GENERATION: &str = "INODE_GENERATION";
     /// Offset of `inode.i_nlink`.
     pub const INODE_LINKS: &str = "INODE_LINKS";
     /// Offset of `inode.i_mode`.
@@ -202,6 +211,8 @@ pub struct Told {
     pub superblock: AtomicU64,
     /// A [`Sealing`]; programs turn [`Sealing::Armed`] into [`Sealing::Told`].
     pub sealing: AtomicU64,
+    /// 1 while newcomers are to be told, else 0.
+    pub newcomers: AtomicU64,
 }
 
 /// Whether a seal is pending.
@@ -258,6 +269,46 @@ pub struct Release {
     /// The name of the task, ended by a zero.
     pub name: [u8; 16],
 }
+
+/// An inode by what no later one of its filesystem shares: its number and its generation (`i_generation`),
+/// which the filesystem changes where it gives a number to another inode.
+pub type Identity = [u64; 2];
+
+/// Newcomers that are told until user space forgets them: what the triggers of a large upgrade read beside the
+/// files in use. Each takes a link, and an unlink at the end: together a quarter of a second.
+pub const MAX_NEWCOMERS: u32 = 8192;
+
+/// Bytes of a path that are told, its zero included. The files of Debian's packages have shorter ones.
+pub const NEWCOMER_PATH: usize = 240;
+
+/// A regular file of the tracked superblock that was opened for reading while newcomers were to be told.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
+pub struct Newcomer {
+    /// The inode's number.
+    pub inode: u64,
+    /// Bytes of the path, its zero included; 0 where it is too long.
+    pub length: u64,
+    /// The path as whoever opened it sees it; what follows it means nothing.
+    pub path: [u8; NEWCOMER_PATH],
+}
+
+/// Why a newcomer is not told. Nothing answers it: the next open tries again.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Untold {
+    /// There were [`MAX_NEWCOMERS`] before it.
+    TooMany = 0,
+    /// The ring buffer had no room.
+    RingFull = 1,
+}
+
+/// Number of [`Untold`] kinds.
+pub const UNTOLD_KINDS: u32 = 2;
 
 /// A file that an iterator visited: the agent's own on the tracked superblock, so that it learns
 /// the addresses of the inodes it is to watch, and everybody's on a watched inode.

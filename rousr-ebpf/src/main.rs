@@ -16,6 +16,7 @@ mod counts;
 mod files;
 mod iterators;
 mod kernel;
+mod newcomers;
 mod people;
 mod run;
 mod sealing;

@@ -2,18 +2,21 @@
 
 use aya_ebpf::{
     Global,
+    bindings::path,
     helpers::generated::{bpf_skc_to_unix_sock, bpf_sock_from_file},
 };
-use rousr_ebpf::{InodeVisit, MAX_AROUND, UNTOLD};
+use rousr_ebpf::{Identity, InodeVisit, MAX_AROUND, UNTOLD};
 
 use crate::kernel::{File, INODE_SUPER, Inode, Mapping, Task, globals, member};
 
 /// From linux/stat.h: the bits of a mode that tell a type, and the socket's.
 const S_IFMT: u32 = 0o170_000;
 const S_IFSOCK: u32 = 0o140_000;
+const S_IFREG: u32 = 0o100_000;
 
 globals! {
     INODE_NUMBER: u64;
+    INODE_GENERATION: u64;
     INODE_MODE: u64;
     AREA_START: u64;
     TASK_NAME: u64;
@@ -40,10 +43,26 @@ impl Inode {
     #[inline(always)]
     pub(crate) fn visit(self) -> InodeVisit {
         InodeVisit {
-            number: member(self.0, &INODE_NUMBER),
+            number: self.number(),
             links: self.links(),
             mode: u32::from(member::<u16>(self.0, &INODE_MODE)),
         }
+    }
+
+    #[inline(always)]
+    pub(crate) fn number(self) -> u64 {
+        member(self.0, &INODE_NUMBER)
+    }
+
+    #[inline(always)]
+    pub(crate) fn identity(self) -> Identity {
+        let generation: u32 = member(self.0, &INODE_GENERATION);
+        [self.number(), u64::from(generation)]
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_regular(self) -> bool {
+        self.kind() == S_IFREG
     }
 
     /// As [`visit`](Self::visit), or nothing where it is on another superblock.
@@ -65,7 +84,12 @@ impl Inode {
 
     #[inline(always)]
     pub(crate) fn is_socket(self) -> bool {
-        u32::from(member::<u16>(self.0, &INODE_MODE)) & S_IFMT == S_IFSOCK
+        self.kind() == S_IFSOCK
+    }
+
+    #[inline(always)]
+    fn kind(self) -> u32 {
+        u32::from(member::<u16>(self.0, &INODE_MODE)) & S_IFMT
     }
 }
 
@@ -73,6 +97,14 @@ impl File {
     #[inline(always)]
     pub(crate) fn entry(self) -> Entry {
         Entry::of_path(self.pointer(), &FILE_PATH)
+    }
+
+    /// Its `f_path`.
+    #[inline(always)]
+    pub(crate) fn path(self) -> *mut path {
+        // SAFETY: the path lies within the file, which the verifier checks.
+        let path = unsafe { self.pointer().add(FILE_PATH.load() as usize) };
+        path.cast_mut().cast()
     }
 
     /// Descriptors in the queue of this Unix socket; 0 for any other file.

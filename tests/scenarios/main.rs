@@ -11,6 +11,7 @@ mod hooks;
 mod kinds;
 mod layouts;
 mod links;
+mod newcomers;
 mod openers;
 mod removal;
 mod renewal;

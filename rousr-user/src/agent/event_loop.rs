@@ -2,6 +2,7 @@
 
 mod answers;
 mod ends;
+mod newcomers;
 mod own;
 mod reaps;
 mod seals;
@@ -49,6 +50,8 @@ pub(super) struct EventLoop<T> {
     pub(super) openers: OpenerWatch,
     /// Whether somebody had the volume open when it was last looked at.
     is_open: bool,
+    /// Holds made of files that were opened since that is to be told; `None` where it is not.
+    caught: Option<u64>,
     /// Begun once for each opening, and kept until its end; `None` inside where there is no need or no way.
     order: Option<Option<WriteOrder>>,
     /// Whether something may have been replaced since the last look at what this process runs.
@@ -95,6 +98,7 @@ impl<T: Tracker> EventLoop<T> {
             settling: Retry::new(SETTLE.0, SETTLE.1),
             openers: OpenerWatch::default(),
             is_open: false,
+            caught: None,
             order: None,
             may_be_outdated: false,
             is_helpless: false,
@@ -136,6 +140,9 @@ impl<T: Tracker> EventLoop<T> {
             agent.keeper.end_abandoned(&mut agent.tracker)
         });
         self.settling.set((), matches!(reply, Reply::Error(_)));
+        if self.is_open {
+            self.await_newcomers();
+        }
         self.list_holds();
         self.measure();
     }
@@ -244,6 +251,9 @@ impl<T: Tracker> EventLoop<T> {
                     // By none of this agent's steps: where rousr has been removed apt's last hook seals by
                     // mount(8), and tells nobody.
                     return self.start();
+                }
+                if !is_open {
+                    self.end_newcomers();
                 }
                 self.follow_seal(!is_open && level < wanted);
                 self.openers.follow(&openings, self.keeper.admin_dir());

@@ -19,7 +19,7 @@ use prometheus_client::{
 use tokio::net::UnixListener;
 
 use super::sealing::Cause;
-use crate::{seal::Level, track::Health};
+use crate::{hold::Caught, seal::Level, track::Health};
 
 /// Where they are served.
 pub const SOCKET: &str = "/run/rousr/metrics.sock";
@@ -43,6 +43,8 @@ pub(super) struct Metrics {
     releases: Gauge,
     resyncs: Gauge,
     corrections: Gauge,
+    newcomers: Family<[(&'static str, &'static str); 1], Counter>,
+    untold: Family<[(&'static str, &'static str); 1], Gauge>,
     /// Transactions finished.
     pub(super) transactions: Counter,
     /// Holds made.
@@ -138,6 +140,18 @@ impl Metrics {
             "Events the kernel side lost, by what lost them",
             losses.clone(),
         );
+        let newcomers = Family::<[(&'static str, &'static str); 1], Counter>::default();
+        registry.register(
+            "newcomers",
+            "Files first opened while /usr was open, by what became of them",
+            newcomers.clone(),
+        );
+        let untold = Family::<[(&'static str, &'static str); 1], Gauge>::default();
+        registry.register(
+            "tracker_untold",
+            "Openings of such files that were not told, by what was in the way",
+            untold.clone(),
+        );
         let seal_tries = Family::<[(&'static str, &'static str); 1], Counter>::default();
         registry.register(
             "seal_tries",
@@ -181,6 +195,8 @@ impl Metrics {
             releases,
             resyncs,
             corrections,
+            newcomers,
+            untold,
             transactions,
             preserved,
             reaped,
@@ -196,6 +212,19 @@ impl Metrics {
     pub(super) fn set_levels(&self, level: Level, wanted: Level) {
         self.level.set(level as i64);
         self.wanted.set(wanted as i64);
+    }
+
+    /// Files were opened while /usr was open.
+    pub(super) fn caught(&self, caught: &Caught) {
+        for (outcome, files) in [
+            ("held", caught.names.len() as u64),
+            ("already", caught.already),
+            ("missed", caught.missed),
+        ] {
+            self.newcomers
+                .get_or_create(&[("outcome", outcome)])
+                .inc_by(files);
+        }
     }
 
     /// A seal that was blocked was tried again.
@@ -234,9 +263,14 @@ impl Metrics {
         ] {
             gauge.set(value.try_into().unwrap_or(i64::MAX));
         }
-        for (&cause, &lost) in &health.losses {
-            let gauge = self.losses.get_or_create(&[("cause", cause)]);
-            gauge.set(lost.try_into().unwrap_or(i64::MAX));
+        for (family, by_cause) in [
+            (&self.losses, &health.losses),
+            (&self.untold, &health.untold),
+        ] {
+            for (&cause, &count) in by_cause {
+                let gauge = family.get_or_create(&[("cause", cause)]);
+                gauge.set(count.try_into().unwrap_or(i64::MAX));
+            }
         }
     }
 

@@ -76,7 +76,7 @@ pub struct AgentStatus {
     /// `bpf`: exact counts; `fanotify`: told of closes; `none`: holds go at the next transaction
     /// only.
     pub tracker: String,
-    /// Whether the BPF programs or the marks are in the kernel; they are while there is a hold.
+    /// Whether the BPF programs or the marks are in the kernel; they are while there is a hold, or /usr is open.
     pub attached: bool,
     /// Number of inodes whose holders are watched.
     pub watched: usize,

@@ -21,6 +21,7 @@ pub mod usage;
 use std::{
     collections::BTreeMap,
     os::fd::{BorrowedFd, OwnedFd},
+    path::PathBuf,
 };
 
 pub use truth::Truth;
@@ -58,6 +59,15 @@ pub struct Closer {
     pub control_group: u64,
 }
 
+/// A file of the volume that was opened for reading while that was to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newcomer {
+    /// Inode number.
+    pub inode: u64,
+    /// Where it is as whoever opened it sees it; `None` where the kernel cannot tell.
+    pub path: Option<PathBuf>,
+}
+
 /// What came since the last look.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct News {
@@ -67,6 +77,8 @@ pub struct News {
     pub lost: bool,
     /// Something went that a pending seal may have waited for ([`Tracker::await_unblocking`]).
     pub unblocked: bool,
+    /// Files that were opened ([`Tracker::await_newcomers`]).
+    pub newcomers: Vec<Newcomer>,
 }
 
 /// How well a tracker does.
@@ -90,6 +102,8 @@ pub struct Health {
     pub corrections: u64,
     /// Events lost, by what lost them.
     pub losses: BTreeMap<&'static str, u64>,
+    /// Openings that were to be told ([`Tracker::await_newcomers`]) and were not, by what was in the way.
+    pub untold: BTreeMap<&'static str, u64>,
     /// Why there is no exact tracker, with what to do.
     pub missing: Option<String>,
 }
@@ -189,6 +203,19 @@ pub trait Tracker {
     ///
     /// Fails where the kernel refuses the programs or their maps.
     fn await_unblocking(&mut self, _volume: Option<BorrowedFd<'_>>) -> Result<(), TrackError> {
+        Ok(())
+    }
+
+    /// While the volume is open: asks to be told of each file of it that is opened for reading, once, as far as
+    /// there is room. `volume` is a descriptor on the volume; `None` where it is not open any more. What is
+    /// watched is not told, nor what is opened with `O_PATH`.
+    ///
+    /// A tracker that cannot tell does nothing: those files are not held.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the kernel refuses the programs or their maps.
+    fn await_newcomers(&mut self, _volume: Option<BorrowedFd<'_>>) -> Result<(), TrackError> {
         Ok(())
     }
 

@@ -18,6 +18,7 @@ mod finish;
 mod frontends;
 pub mod history;
 mod keeper;
+mod newcomers;
 mod openings;
 mod places;
 mod preserve;

@@ -12,6 +12,7 @@ use std::{
 mod configured;
 #[path = "../../tests/support/holder.rs"]
 mod holder;
+mod newcomers;
 mod openers;
 mod reconcile;
 

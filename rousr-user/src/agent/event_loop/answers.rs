@@ -40,6 +40,9 @@ impl<T: Tracker> EventLoop<T> {
 
     /// Does a step of a transaction with this volume.
     pub(in crate::agent) fn take_step(&mut self, request: &Request, stream: &[u8]) -> Reply {
+        if matches!(request, Request::Preserve { .. } | Request::Open(_)) {
+            self.await_newcomers();
+        }
         let reply = match *request {
             Request::Begin { frontend } => {
                 self.step("began", |agent| agent.keeper.begin_by(frontend))

@@ -16,12 +16,15 @@ use crate::{
 const NAMED: usize = 3;
 
 impl<T: Tracker> EventLoop<T> {
-    /// Inodes lost a holder: those without any go with the next window.
+    /// Inodes lost a holder: those without any go with the next window. Others were opened.
     pub(in crate::agent) fn released(&mut self, news: &News) {
         let releases = news.releases.iter();
         self.add_to_batch(releases.map(|&release| (release.inode, Some(release))));
         if news.unblocked {
             self.sealing.released();
+        }
+        if !news.newcomers.is_empty() {
+            self.catch(&news.newcomers);
         }
         if news.lost {
             self.resync("the kernel side may have lost an event");

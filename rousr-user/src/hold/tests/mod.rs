@@ -6,6 +6,7 @@ mod faulty;
 mod in_use;
 mod ledger;
 mod model;
+mod newcomers;
 mod preserve;
 mod settle;
 

@@ -103,6 +103,35 @@ impl Counting {
             self.tell_sealing(Sealing::Idle)?;
             return self.detach_if_idle();
         };
+        self.attach_to(volume)?;
+        self.tell_sealing(Sealing::Armed)
+    }
+
+    /// Asks the programs to tell of files that are opened, or of none. For that they are attached also where
+    /// nothing is watched. `volume` is a descriptor on the volume.
+    pub(super) fn await_newcomers(
+        &mut self,
+        volume: Option<BorrowedFd<'_>>,
+    ) -> Result<(), TrackError> {
+        let Some(volume) = volume else {
+            self.tell_newcomers(false)?;
+            self.maps.forget_newcomers();
+            return self.detach_if_idle();
+        };
+        // What a program was about to enter when it was told to stop.
+        self.maps.forget_newcomers();
+        self.attach_to(volume)?;
+        self.tell_newcomers(true)
+    }
+
+    fn tell_newcomers(&mut self, newcomers: bool) -> Result<(), TrackError> {
+        self.maps
+            .told
+            .tell_newcomers(newcomers)
+            .map_err(failed("tell whether opened files are to be told"))
+    }
+
+    fn attach_to(&mut self, volume: BorrowedFd<'_>) -> Result<(), TrackError> {
         if self.maps.told.superblock().is_none() {
             let own = self
                 .programs
@@ -115,8 +144,7 @@ impl Counting {
                 .anchor(seen.superblock)
                 .map_err(failed("write the filter"))?;
         }
-        self.attach()?;
-        self.tell_sealing(Sealing::Armed)
+        self.attach()
     }
 
     fn tell_sealing(&mut self, sealing: Sealing) -> Result<(), TrackError> {
@@ -127,7 +155,7 @@ impl Counting {
     }
 
     fn detach_if_idle(&mut self) -> Result<(), TrackError> {
-        if !self.inodes.is_empty() || self.maps.told.is_sealing() {
+        if !self.inodes.is_empty() || !self.maps.told.is_idle() {
             return Ok(());
         }
         let told = self.maps.agent.tell(false);

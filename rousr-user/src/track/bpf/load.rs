@@ -40,6 +40,7 @@ pub(super) struct Loaded {
     pub(super) programs: Programs,
     pub(super) maps: Maps,
     pub(super) releases: RingBuf<MapData>,
+    pub(super) newcomers: RingBuf<MapData>,
 }
 
 pub(super) fn load(settings: Settings) -> Result<Loaded, Unavailable> {
@@ -84,8 +85,11 @@ pub(super) fn load(settings: Settings) -> Result<Loaded, Unavailable> {
             losses: Array::try_from(take(&mut ebpf, names::LOSSES)?)?,
             truth: Array::try_from(take(&mut ebpf, names::TRUTH)?)?,
             grace: ArrayOfMaps::try_from(take(&mut ebpf, names::GRACE)?)?,
+            known: HashMap::try_from(take(&mut ebpf, names::KNOWN)?)?,
+            untold: Array::try_from(take(&mut ebpf, names::UNTOLD)?)?,
         },
         releases: RingBuf::try_from(take(&mut ebpf, names::RELEASES)?)?,
+        newcomers: RingBuf::try_from(take(&mut ebpf, names::NEWCOMERS)?)?,
         programs: Programs::load(ebpf, hooks, pins, &Btf::from_sys_fs()?)?,
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use aya::maps::{Array, ArrayOfMaps, HashMap, MapData, MapError};
-use rousr_ebpf::{Agent, Loss, OVERFLOW_ROW, Row, Sealing, TABLE_ROWS, Truth};
+use rousr_ebpf::{Agent, Identity, Loss, OVERFLOW_ROW, Row, Sealing, TABLE_ROWS, Truth, Untold};
 use zerocopy::transmute;
 
 use super::filter::Filter;
@@ -19,6 +19,8 @@ pub(super) struct Maps {
     pub(super) losses: Array<MapData, u64>,
     pub(super) truth: Array<MapData, [u64; 9]>,
     pub(super) grace: ArrayOfMaps<MapData, Array<MapData, u64>>,
+    pub(super) known: HashMap<MapData, Identity, u64>,
+    pub(super) untold: Array<MapData, u64>,
 }
 
 /// What the programs know of this process.
@@ -41,17 +43,19 @@ impl OwnProcess {
 
 /// What the programs are told while they run.
 pub(super) struct Told {
-    map: Array<MapData, [u64; 2]>,
+    map: Array<MapData, [u64; 3]>,
     superblock: u64,
     sealing: Sealing,
+    newcomers: bool,
 }
 
 impl Told {
-    pub(super) fn new(map: Array<MapData, [u64; 2]>) -> Self {
+    pub(super) fn new(map: Array<MapData, [u64; 3]>) -> Self {
         Self {
             map,
             superblock: 0,
             sealing: Sealing::Idle,
+            newcomers: false,
         }
     }
 
@@ -60,9 +64,9 @@ impl Told {
         (self.superblock != 0).then_some(self.superblock)
     }
 
-    /// Whether a release of what may block a seal is, or was, to be told.
-    pub(super) fn is_sealing(&self) -> bool {
-        self.sealing != Sealing::Idle
+    /// Whether nothing is to be told but of what is watched.
+    pub(super) fn is_idle(&self) -> bool {
+        self.sealing == Sealing::Idle && !self.newcomers
     }
 
     fn tell_superblock(&mut self, superblock: u64) -> Result<(), MapError> {
@@ -76,8 +80,16 @@ impl Told {
         self.write()
     }
 
+    /// Asks to be told of newcomers, or of none.
+    pub(super) fn tell_newcomers(&mut self, newcomers: bool) -> Result<(), MapError> {
+        self.newcomers = newcomers;
+        self.write()
+    }
+
     fn write(&mut self) -> Result<(), MapError> {
-        self.map.set(0, [self.superblock, self.sealing as u64], 0)
+        let newcomers = u64::from(self.newcomers);
+        let words = [self.superblock, self.sealing as u64, newcomers];
+        self.map.set(0, words, 0)
     }
 }
 
@@ -157,6 +169,20 @@ impl Maps {
     pub(super) fn truth(&self) -> Option<Truth> {
         let words = self.truth.get(&0, 0).ok()?;
         Some(transmute!(words))
+    }
+
+    /// From now on every newcomer is told again.
+    pub(super) fn forget_newcomers(&mut self) {
+        let known: Vec<Identity> = self.known.keys().filter_map(Result::ok).collect();
+        for identity in known {
+            // An entry that is gone is what we want.
+            let _ = self.known.remove(&identity);
+        }
+    }
+
+    /// Openings of newcomers that were not told, since the map was made.
+    pub(super) fn untold(&self, kind: Untold) -> u64 {
+        self.untold.get(&(kind as u32), 0).unwrap_or(0)
     }
 
     /// Events lost since the map was made.

@@ -1,6 +1,6 @@
 //! The exact tracker: BPF programs count every open file of the watched inodes.
 //!
-//! The programs are attached only while an inode is watched, so a system without holds pays
+//! The programs are attached only while something is to be told, so a system without holds pays
 //! nothing for them.
 
 mod counting;
@@ -9,26 +9,27 @@ mod hooks;
 mod join;
 mod load;
 mod maps;
+mod newcomers;
 mod offsets;
 mod pass;
 mod pins;
 mod programs;
 mod reach;
+mod rings;
 mod truth;
 mod unavailable;
 mod visits;
 
 use std::{
     collections::{BTreeMap, HashSet},
-    future, mem,
+    mem,
     os::fd::BorrowedFd,
     time::Duration,
 };
 
 use aya::maps::{MapData, RingBuf};
-use rousr_ebpf::{Loss, Reason, Release as Record};
+use rousr_ebpf::{Loss, Reason, Release as Record, Untold};
 use tokio::{io::unix::AsyncFd, time};
-use zerocopy::FromBytes as _;
 
 pub use load::{RING_BYTES, Settings};
 pub use pins::{PinError, detach_all};
@@ -38,6 +39,7 @@ pub use visits::Visits;
 use counting::{Counting, failed};
 use hooks::Hooks;
 use load::Loaded;
+use rings::{Records, next};
 
 use super::{Closer, Comparison, Health, News, Pin, Release, TrackError, Tracker};
 use crate::sys::{readiness::readable, step::step};
@@ -45,10 +47,6 @@ use crate::sys::{readiness::readable, step::step};
 /// The compiled programs.
 pub(crate) const OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/rousr.bpf.o"));
-
-/// Records taken from the ring buffer in one go, so that a flood cannot starve the agent's
-/// other work.
-const MAX_BATCH: usize = 4096;
 
 /// Without the security hooks a skipped program may be the last one to tell: the kernel's count of
 /// skipped ones is looked at this often, while something is watched.
@@ -58,6 +56,7 @@ const MISSES_PERIOD: Duration = Duration::from_secs(2);
 pub struct BpfTracker {
     counting: Counting,
     releases: AsyncFd<RingBuf<MapData>>,
+    newcomers: AsyncFd<RingBuf<MapData>>,
     /// Whether the kernel skipped a program since the last resync.
     is_skipped: bool,
     is_first_rest: bool,
@@ -86,10 +85,12 @@ impl BpfTracker {
             programs,
             maps,
             releases,
+            newcomers,
         } = load::load(settings)?;
         let mut tracker = Self {
             counting: Counting::new(programs, maps),
             releases: readable(releases).map_err(Unavailable::RingBuffer)?,
+            newcomers: readable(newcomers).map_err(Unavailable::RingBuffer)?,
             is_skipped: false,
             is_first_rest: true,
             tally: Tally::default(),
@@ -131,30 +132,13 @@ impl BpfTracker {
     }
 
     /// Waits for records; for none of them at most as long as a skipped program may stay unnoticed.
-    async fn next_records(&mut self) -> Vec<Record> {
+    async fn next_records(&mut self) -> Records {
         let may_skip = self.may_skip();
-        let readable = self.releases.readable_mut();
-        let guard = if may_skip {
-            match time::timeout(MISSES_PERIOD, readable).await {
-                Ok(guard) => guard,
-                Err(_) => return Vec::new(),
-            }
-        } else {
-            readable.await
-        };
-        let mut guard = match guard {
-            Ok(guard) => guard,
-            Err(error) => {
-                tracing::error!(%error, "the ring buffer cannot be polled; restart the agent");
-                return future::pending().await;
-            }
-        };
-        let (records, is_empty) = drain(guard.get_inner_mut());
-        if is_empty {
-            // A record that came since makes this a no-op.
-            guard.clear_ready();
+        tokio::select! {
+            releases = next(&mut self.releases) => Records::Releases(releases),
+            newcomers = next(&mut self.newcomers) => Records::Newcomers(newcomers),
+            () = time::sleep(MISSES_PERIOD), if may_skip => Records::Releases(Vec::new()),
         }
-        records
     }
 
     /// Whether something went that a pending seal may have waited for.
@@ -236,7 +220,15 @@ impl Tracker for BpfTracker {
                     ..News::default()
                 };
             }
-            let records = self.next_records().await;
+            let records = match self.next_records().await {
+                Records::Releases(records) => records,
+                Records::Newcomers(newcomers) => {
+                    return News {
+                        newcomers: newcomers.iter().map(newcomers::told).collect(),
+                        ..News::default()
+                    };
+                }
+            };
             let releases = self.releases_of(&records);
             let unblocked = Self::unblocks(&records);
             // Read after the ring: a program counts a loss before it tries to wake us.
@@ -249,6 +241,7 @@ impl Tracker for BpfTracker {
                     releases,
                     lost,
                     unblocked,
+                    newcomers: Vec::new(),
                 };
             }
         }
@@ -265,6 +258,11 @@ impl Tracker for BpfTracker {
 
     fn await_unblocking(&mut self, volume: Option<BorrowedFd<'_>>) -> Result<(), TrackError> {
         self.counting.await_unblocking(volume)
+    }
+
+    fn await_newcomers(&mut self, volume: Option<BorrowedFd<'_>>) -> Result<(), TrackError> {
+        step("await newcomers");
+        self.counting.await_newcomers(volume)
     }
 
     fn compare(&mut self) -> Result<Vec<Comparison>, TrackError> {
@@ -292,19 +290,11 @@ impl Tracker for BpfTracker {
             resyncs: self.tally.resyncs,
             corrections: self.counting.corrections,
             losses,
+            untold: BTreeMap::from([
+                ("too-many", self.counting.maps.untold(Untold::TooMany)),
+                ("ring-full", self.counting.maps.untold(Untold::RingFull)),
+            ]),
             missing: None,
         }
     }
-}
-
-/// Takes what is in the ring, at most [`MAX_BATCH`] records, and tells whether it is empty now.
-fn drain(ring: &mut RingBuf<MapData>) -> (Vec<Record>, bool) {
-    let mut records = Vec::new();
-    for _ in 0..MAX_BATCH {
-        let Some(item) = ring.next() else {
-            return (records, true);
-        };
-        records.extend(Record::read_from_bytes(&item).ok());
-    }
-    (records, false)
 }

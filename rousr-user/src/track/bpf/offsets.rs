@@ -9,7 +9,7 @@ use rousr_ebpf::globals;
 pub(super) const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// Each global of the programs with the structure and the member whose offset it holds.
-const MEMBERS: [(&str, &str, &str); 37] = [
+const MEMBERS: [(&str, &str, &str); 38] = [
     (globals::FILE_INODE, "file", "f_inode"),
     (globals::FILE_MAPPING, "file", "f_mapping"),
     (globals::FILE_MODE, "file", "f_mode"),
@@ -28,6 +28,7 @@ const MEMBERS: [(&str, &str, &str); 37] = [
     (globals::TASK_STARTED, "task_struct", "start_boottime"),
     // What the visits read besides.
     (globals::INODE_NUMBER, "inode", "i_ino"),
+    (globals::INODE_GENERATION, "inode", "i_generation"),
     (globals::INODE_LINKS, "inode", "i_nlink"),
     (globals::INODE_MODE, "inode", "i_mode"),
     (globals::AREA_START, "vm_area_struct", "vm_start"),
