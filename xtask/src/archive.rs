@@ -12,8 +12,8 @@ use crate::{cache, process};
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Suites with a security archive beside them.
-const SECURED: [&str; 2] = ["bookworm", "trixie"];
+/// Suites with updates between the releases and a security archive beside them.
+const STABLE: [&str; 2] = ["bookworm", "trixie"];
 
 /// One suite, its index up to date.
 #[derive(Debug)]
@@ -52,27 +52,42 @@ impl Archive {
 
     /// Every version of package `name` in the suite, newest first; none is an error.
     pub(crate) fn versions(&self, name: &str) -> Result<Vec<Package>> {
-        let shown = process::read_text(self.apt("apt-cache").args(["show", name]))
-            .with_context(|| format!("no package {name} in Debian's {}", self.suite))?;
+        self.all_versions(&[name])
+    }
+
+    /// The same of some packages, one after the other.
+    pub(crate) fn all_versions(&self, names: &[&str]) -> Result<Vec<Package>> {
+        let shown = process::read_text(self.apt("apt-cache").arg("show").args(names))
+            .with_context(|| format!("not in Debian's {}: {}", self.suite, names.join(", ")))?;
         Ok(packages(&shown))
     }
 
     /// Downloads one version of a package into folder `into`; its file.
     pub(crate) fn download(&self, package: &Package, into: &Path) -> Result<PathBuf> {
-        let wanted = format!("{}={}", package.name, package.version);
         let folder = tempfile::tempdir_in(into)?;
-        process::read(
-            self.apt("apt-get")
-                .args(["download", &wanted])
-                .current_dir(&folder),
-        )
-        .with_context(|| format!("cannot download {wanted}"))?;
+        self.download_all(std::slice::from_ref(package), folder.path())?;
         let downloaded = fs::read_dir(&folder)?
             .next()
             .context("apt downloaded no file")??;
         let file = into.join(downloaded.file_name());
         fs::rename(downloaded.path(), &file)?;
         Ok(file)
+    }
+
+    /// Downloads one version of each of these packages into folder `into`.
+    pub(crate) fn download_all(&self, packages: &[Package], into: &Path) -> Result<()> {
+        let wanted: Vec<String> = packages
+            .iter()
+            .map(|Package { name, version, .. }| format!("{name}={version}"))
+            .collect();
+        process::read(
+            self.apt("apt-get")
+                .arg("download")
+                .args(&wanted)
+                .current_dir(into),
+        )
+        .with_context(|| format!("cannot download {}", wanted.join(" ")))?;
+        Ok(())
     }
 
     /// `program`, an apt tool, for this suite only.
@@ -105,7 +120,7 @@ pub(crate) fn unpack(deb: &Path, into: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The lines of a sources.list for `suite` and its security archive.
+/// The lines of a sources.list for `suite`, its updates and its security archive.
 pub(crate) fn sources(suite: &str) -> Result<Vec<String>> {
     ensure!(
         Path::new(KEYRING).exists(),
@@ -114,8 +129,11 @@ pub(crate) fn sources(suite: &str) -> Result<Vec<String>> {
     let mirrors = Mirrors::of_machine()?;
     let line = |uri: &str, suite: &str| format!("deb [signed-by={KEYRING}] {uri} {suite} main");
     let mut lines = vec![line(&mirrors.main, suite)];
-    if let Some(security) = mirrors.security.filter(|_| SECURED.contains(&suite)) {
-        lines.push(line(&security, &format!("{suite}-security")));
+    if STABLE.contains(&suite) {
+        lines.push(line(&mirrors.main, &format!("{suite}-updates")));
+        if let Some(security) = mirrors.security {
+            lines.push(line(&security, &format!("{suite}-security")));
+        }
     }
     Ok(lines)
 }

@@ -62,8 +62,9 @@ fn key() -> Result<String> {
     for kernel in Kernel::ALL {
         hash.update(Sha256::digest(kernel.version()?.unwrap_or_default()));
     }
-    let upgrade = upgrade::repository()?.join("Packages");
-    hash.update(Sha256::digest(fs::read(upgrade).unwrap_or_default()));
+    for upgrade in [upgrade::repository()?.join("Packages"), upgrade::pins()?] {
+        hash.update(Sha256::digest(fs::read(upgrade).unwrap_or_default()));
+    }
     Ok(format!("{:x}", hash.finalize())[..16].to_owned())
 }
 
@@ -82,12 +83,12 @@ fn build(into: &Path) -> Result<()> {
     copy(&kernel::folder()?, "kernels")?;
     copy(&upgrade::repository()?, "archive")?;
     let recipe = given.path().join("recipe");
-    let pin = given.path().join("pin");
-    fs::write(&pin, pin_old()?)?;
+    copy(&upgrade::pins()?, "pins")?;
+    let pins = given.path().join("pins");
 
     let setup = format!(
         "install -D -m 644 '{}' \"$1/etc/apt/preferences.d/lab\"",
-        pin.display()
+        pins.display()
     );
     let options = [
         "--quiet".into(),
@@ -111,15 +112,6 @@ fn build(into: &Path) -> Result<()> {
     )
     .context("cannot build the guest's image")?;
     Ok(())
-}
-
-/// apt preferences that install the old version of what the guest will upgrade.
-fn pin_old() -> Result<String> {
-    let version = upgrade::old_version()?.context("the packages to upgrade come first")?;
-    let names = upgrade::PACKAGES.join(" ");
-    Ok(format!(
-        "Package: {names}\nPin: version {version}\nPin-Priority: 1001\n"
-    ))
 }
 
 /// The package list in mmdebstrap's form.

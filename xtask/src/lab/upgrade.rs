@@ -1,4 +1,5 @@
-//! The packages that a guest upgrades: OpenSSL, an older and a newer version.
+//! The packages that a guest upgrades, in an older version: OpenSSL, of which it has the newer one too, and
+//! others that wait for a whole upgrade (`cargo xtask upgrade`).
 
 use std::cmp::Ordering;
 use std::fs;
@@ -13,9 +14,34 @@ use crate::{cache, lab, process};
 /// Binary packages of one source: they are upgraded together.
 pub(crate) const PACKAGES: [&str; 3] = ["libssl3t64", "openssl", "openssl-provider-legacy"];
 
-/// The old version, which the image has installed; none where nothing is cached.
+/// What the image has in the oldest version that the archive has, too: of these it has had two.
+const OLDER: [&str; 13] = [
+    "libgssapi-krb5-2",
+    "libk5crypto3",
+    "libkrb5-3",
+    "libkrb5support0",
+    "libnghttp2-14",
+    "libssh2-1t64",
+    "libxml2",
+    "libzstd1",
+    "login.defs",
+    "openssh-client",
+    "openssh-server",
+    "openssh-sftp-server",
+    "passwd",
+];
+
+/// The old version of OpenSSL, which the image has installed; none where nothing is cached.
 pub(crate) fn old_version() -> Result<Option<String>> {
-    Ok(fs::read_to_string(folder()?.join("old")).ok())
+    Ok(match pins()?.exists() {
+        true => fs::read_to_string(folder()?.join("old")).ok(),
+        false => None,
+    })
+}
+
+/// The cached preferences of apt that have the image install the old versions.
+pub(crate) fn pins() -> Result<PathBuf> {
+    Ok(folder()?.join("pins"))
 }
 
 /// The cached repository with both versions.
@@ -31,13 +57,17 @@ pub(crate) fn provide() -> Result<()> {
     fs::create_dir(&repository)?;
     let archive = Archive::open(lab::RELEASE)?;
     let mut old = String::new();
+    let mut pins = String::new();
+    for name in OLDER {
+        pins += &pin(&ends(&archive, name)?.0);
+    }
     for name in PACKAGES {
-        let versions = sorted(archive.versions(name)?)?;
-        let (oldest, newest) = ends(&versions).with_context(|| format!("no {name}"))?;
-        let deb = archive.download(oldest, &repository)?;
+        let (oldest, newest) = ends(&archive, name)?;
+        pins += &pin(&oldest);
+        let deb = archive.download(&oldest, &repository)?;
         match oldest == newest {
             true => repack(&deb, &format!("{}+rousr1", oldest.version))?,
-            false => drop(archive.download(newest, &repository)?),
+            false => drop(archive.download(&newest, &repository)?),
         }
         old.clone_from(&oldest.version);
     }
@@ -48,6 +78,7 @@ pub(crate) fn provide() -> Result<()> {
     )?;
     fs::write(repository.join("Packages"), index)?;
     fs::write(draft.path().join("old"), old)?;
+    fs::write(draft.path().join("pins"), pins)?;
     cache::publish(draft, &target)
 }
 
@@ -82,8 +113,16 @@ fn is_older(one: &str, other: &str) -> Result<Ordering> {
     })
 }
 
-fn ends(versions: &[Package]) -> Option<(&Package, &Package)> {
-    Some((versions.first()?, versions.last()?))
+/// The oldest and the newest version in the archive.
+fn ends(archive: &Archive, name: &str) -> Result<(Package, Package)> {
+    let mut versions = sorted(archive.versions(name)?)?.into_iter();
+    let oldest = versions.next().with_context(|| format!("no {name}"))?;
+    let newest = versions.next_back().unwrap_or_else(|| oldest.clone());
+    Ok((oldest, newest))
+}
+
+fn pin(Package { name, version, .. }: &Package) -> String {
+    format!("Package: {name}\nPin: version {version}\nPin-Priority: 1001\n\n")
 }
 
 /// Packs the package file `deb` again beside it, as `version`: the same content in new inodes.
