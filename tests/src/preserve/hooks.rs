@@ -89,12 +89,20 @@ pub(super) fn run(hook: &str, stream: &[u8]) -> anyhow::Result<()> {
         .args(["apt", hook])
         .env_remove("APT_HOOK_INFO_FD")
         .stdin(Stdio::piped())
+        // The figures go there.
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .context("cannot start rousr")?;
     // Taken, so that it ends.
     let told = hook.stdin.take().context("has a stdin")?.write_all(stream);
-    let status = hook.wait()?;
-    ensure!(status.success(), "a hook ended with {status}");
+    let ended = hook.wait_with_output()?;
+    let said = String::from_utf8_lossy(&ended.stderr);
+    ensure!(
+        ended.status.success(),
+        "a hook ended with {}: {said}",
+        ended.status
+    );
     match told {
         // Not every hook reads what it is told.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),

@@ -12,9 +12,13 @@ use super::program::{self, Measuring};
 use crate::guest::Guest;
 use crate::lab::layout::Layout;
 use crate::say;
+use crate::setup::{self, Need};
 
 /// From power-on to the last figure.
 const TIMEOUT: Duration = Duration::from_secs(7200);
+
+/// An ext4 with room for so many inodes, which the plain one has not.
+const LAYOUT: Layout = Layout::Lvm;
 
 /// Preserve and settle many files, beside the bare calls and the 2001 algorithm
 ///
@@ -41,15 +45,15 @@ pub(crate) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    setup::ensure(&[Need::Layout(LAYOUT)])?;
     let measuring = Measuring::build("preserve")?;
     let mut code = ExitCode::SUCCESS;
     let mut documents = Vec::new();
     for &kernel in &arguments.kernel.0 {
         let version = kernel.version()?.unwrap_or_default();
         say::line(format!("preserving on Linux {version}"));
-        // An ext4 with room for so many inodes, which the plain one has not.
         let guest = Guest {
-            layout: Layout::Lvm,
+            layout: LAYOUT,
             ..program::counting(kernel, TIMEOUT)
         };
         let guest = measuring.install(guest);
