@@ -13,6 +13,7 @@ pub mod image;
 pub mod lease;
 pub mod links;
 pub mod loop_device;
+pub mod map_batch;
 pub mod mount;
 pub mod mountinfo;
 pub mod namespace;

@@ -329,7 +329,7 @@ impl Counting {
             if self.inodes.len() == fresh.len() {
                 self.maps.purge();
             }
-            self.maps.enter(fresh).map_err(entering)?;
+            self.maps.enter(&fresh).map_err(entering)?;
         }
         Ok(kept)
     }
@@ -348,13 +348,13 @@ impl Counting {
     /// to be counted and every hold to be looked at.
     fn begin_anew(&mut self) -> Result<(), TrackError> {
         self.is_new = true;
-        let addresses = self.addresses();
+        let addresses: Vec<u64> = self.addresses().into_iter().collect();
         for &address in &addresses {
             self.maps.forget(address);
         }
         self.wait()?;
         self.maps.purge();
-        self.maps.enter(addresses).map_err(entering)
+        self.maps.enter(&addresses).map_err(entering)
     }
 
     /// Counts all inodes anew where one of these has a count that stays above the kernel's: a

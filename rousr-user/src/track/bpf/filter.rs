@@ -1,9 +1,11 @@
 //! The filter before the map of watched inodes: one bit for several inodes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aya::maps::{Array, MapData, MapError};
 use rousr_ebpf::{FILTER_WORDS, filter_bit};
+
+use super::maps::update_batch;
 
 /// Keeps the kernel's bits: one is set while an inode that it stands for is watched.
 pub(super) struct Filter {
@@ -46,17 +48,19 @@ impl Filter {
         Ok(())
     }
 
-    /// Before the inode is entered.
-    pub(super) fn add(&mut self, address: u64) -> Result<(), MapError> {
-        let Some(bit) = self.bit(address) else {
-            return Err(MapError::KeyNotFound);
-        };
-        let uses = self.uses.entry(bit).or_default();
-        *uses += 1;
-        match *uses {
-            1 => self.write(bit, |word| word | mask(bit)),
-            _ => Ok(()),
+    /// Before the inodes are entered.
+    pub(super) fn add(&mut self, addresses: &[u64]) -> Result<(), MapError> {
+        let mut words: BTreeMap<u32, u64> = BTreeMap::new();
+        for &address in addresses {
+            let bit = self.bit(address).ok_or(MapError::KeyNotFound)?;
+            *self.uses.entry(bit).or_default() += 1;
+            *words.entry(bit / u64::BITS).or_default() |= mask(bit);
         }
+        for (index, word) in &mut words {
+            *word |= self.map.get(index, 0)?;
+        }
+        let (indices, words): (Vec<u32>, Vec<u64>) = words.into_iter().unzip();
+        update_batch(&self.map, &indices, &words)
     }
 
     /// After the inode is taken out. A bit that stays set costs a lookup and nothing else.

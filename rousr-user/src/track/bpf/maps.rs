@@ -1,12 +1,17 @@
 //! The maps, as user space keeps them.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, os::fd::AsFd as _};
 
-use aya::maps::{Array, ArrayOfMaps, HashMap, MapData, MapError};
+use aya::{
+    Pod,
+    maps::{Array, ArrayOfMaps, HashMap, IterableMap, MapData, MapError},
+    sys::SyscallError,
+};
 use rousr_ebpf::{Agent, Identity, Loss, OVERFLOW_ROW, Row, Sealing, TABLE_ROWS, Truth, Untold};
-use zerocopy::transmute;
+use zerocopy::{Immutable, IntoBytes, transmute};
 
 use super::filter::Filter;
+use crate::sys::map_batch;
 
 /// The maps that the programs count in.
 pub(super) struct Maps {
@@ -102,15 +107,9 @@ impl Maps {
     /// Enters inodes with a count of zero. [`wait`](Self::wait) before that, and forget nothing in
     /// between: a program that found an element of the map before it was taken out can still write
     /// to it.
-    pub(super) fn enter(
-        &mut self,
-        addresses: impl IntoIterator<Item = u64>,
-    ) -> Result<(), MapError> {
-        for address in addresses {
-            self.filter.add(address)?;
-            self.watched.insert(address, 0, 0)?;
-        }
-        Ok(())
+    pub(super) fn enter(&mut self, addresses: &[u64]) -> Result<(), MapError> {
+        self.filter.add(addresses)?;
+        update_batch(&self.watched, addresses, &vec![0u64; addresses.len()])
     }
 
     /// Tells where the tracked superblock is; before the first [`enter`](Self::enter).
@@ -189,4 +188,22 @@ impl Maps {
     pub(super) fn lost(&self, kind: Loss) -> u64 {
         self.losses.get(&(kind as u32), 0).unwrap_or(0)
     }
+}
+
+/// Sets each key to its value by one call, however many there are.
+pub(super) fn update_batch<K, V>(
+    map: &impl IterableMap<K, V>,
+    keys: &[K],
+    values: &[V],
+) -> Result<(), MapError>
+where
+    K: Pod + IntoBytes + Immutable,
+    V: Pod + IntoBytes + Immutable,
+{
+    map_batch::update(map.map().fd().as_fd(), keys, values).map_err(|io_error| {
+        MapError::SyscallError(SyscallError {
+            call: "bpf_map_update_batch",
+            io_error,
+        })
+    })
 }
