@@ -4,7 +4,6 @@
 //! costs itself only.
 
 use std::{
-    borrow::Borrow,
     fs::{self, File, OpenOptions},
     io::{self, BufRead, BufWriter, Read as _, Seek as _, SeekFrom, Write as _},
     path::Path,
@@ -56,7 +55,12 @@ pub fn each<T: DeserializeOwned>(
         if line.is_empty() {
             continue;
         }
-        match serde_json::from_slice(&line) {
+        // Checked at once, and not once for each string in it.
+        let parsed = match str::from_utf8(&line) {
+            Ok(line) => serde_json::from_str(line),
+            Err(_) => serde_json::from_slice(&line),
+        };
+        match parsed {
             Ok(value) => take(value),
             Err(error) if is_last && error.is_eof() => {}
             Err(error) => damages.push((number, without_position(&error))),
@@ -73,15 +77,16 @@ fn without_position(error: &serde_json::Error) -> String {
         .to_owned()
 }
 
-/// Appends by one write for each mebibyte, after what a torn one has left is gone. The file and its
-/// directory need not exist.
+/// Appends by one write for each mebibyte, after what a torn one has left is gone, and gives each value to
+/// `written`. The file and its directory need not exist.
 ///
 /// # Errors
 ///
 /// Fails where the file cannot be written.
 pub fn append<T: Serialize + DeserializeOwned>(
     path: &Path,
-    values: impl IntoIterator<Item: Borrow<T>>,
+    values: impl IntoIterator<Item = T>,
+    mut written: impl FnMut(T),
 ) -> io::Result<()> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
@@ -104,8 +109,9 @@ pub fn append<T: Serialize + DeserializeOwned>(
     let mut file = BufWriter::with_capacity(CHUNK, file);
     file.write_all(end)?;
     for value in values {
-        serde_json::to_writer(&mut file, value.borrow())?;
+        serde_json::to_writer(&mut file, &value)?;
         file.write_all(b"\n")?;
+        written(value);
     }
     file.flush()
 }

@@ -5,9 +5,9 @@
 //! No line is waited for: a process that ends takes none along, and after a power cut nobody uses
 //! what is held, whatever it was.
 
+mod recent;
 mod record;
 
-use std::borrow::Borrow;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use std::time::SystemTime;
 
 use crate::{json_lines, sys::step::step};
 
+use recent::Recent;
 pub(crate) use record::milliseconds;
 pub use record::{Entries, Entry, Event, Record, all, apply};
 
@@ -48,12 +49,16 @@ pub struct Unwritable {
 #[derive(Clone, Debug)]
 pub struct Ledger {
     path: PathBuf,
+    recent: Recent,
 }
 
 impl Ledger {
     /// The ledger at `path`, which need not exist.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self {
+            path: path.into(),
+            recent: Recent::default(),
+        }
     }
 
     /// Where it is.
@@ -86,17 +91,40 @@ impl Ledger {
         }
     }
 
+    /// As [`load`](Self::load), but what this process has written itself is not read again.
+    pub fn recall(&self) -> (Entries, Vec<Damage>) {
+        match self.recent.take(&self.path) {
+            Some(entries) => (entries, Vec::new()),
+            None => self.load(),
+        }
+    }
+
     /// Appends `records`.
-    pub fn append(
-        &self,
-        records: impl IntoIterator<Item: Borrow<Record>>,
-    ) -> Result<(), Unwritable> {
+    pub fn append(&self, records: impl IntoIterator<Item = Record>) -> Result<(), Unwritable> {
         let mut records = records.into_iter().peekable();
         if records.peek().is_none() {
             return Ok(());
         }
+        let mut known = self.recent.take(&self.path);
+        let mut origin = None;
+        self.write(records, |record| {
+            if let Some(entries) = &mut known {
+                record::apply_next(entries, record, &mut origin);
+            }
+        })?;
+        if let Some(entries) = known {
+            self.recent.put(&self.path, entries);
+        }
+        Ok(())
+    }
+
+    fn write(
+        &self,
+        records: impl IntoIterator<Item = Record>,
+        written: impl FnMut(Record),
+    ) -> Result<(), Unwritable> {
         step("append to the ledger");
-        json_lines::append::<Record>(&self.path, records).map_err(self.unwritable())
+        json_lines::append(&self.path, records, written).map_err(self.unwritable())
     }
 
     /// Says that these holds are gone: by a line for each, or where nearly all of a large ledger is
@@ -107,14 +135,19 @@ impl Ledger {
         gone: &[(Event, u64)],
         now: SystemTime,
     ) -> Result<(), Unwritable> {
-        if gone.len() <= entries.len() / 4 * 3 || self.is_small() {
+        let is_written_anew = gone.len() > entries.len() / 4 * 3 && !self.is_small();
+        if !is_written_anew && !gone.is_empty() {
             let record = |&(event, inode)| Record::removed(event, inode, entries.get(&inode), now);
-            return self.append(gone.iter().map(record));
+            self.write(gone.iter().map(record), drop)?;
         }
         for (_, inode) in gone {
             entries.remove(inode);
         }
-        self.rewrite(&entries, None)
+        if is_written_anew {
+            self.rewrite(&entries, None)?;
+        }
+        self.recent.put(&self.path, entries);
+        Ok(())
     }
 
     /// Writes the ledger anew where most of it is about holds that are gone.

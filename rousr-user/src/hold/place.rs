@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::preserve::is_missing;
@@ -33,6 +34,11 @@ pub(super) struct Below<'p> {
 }
 
 impl<'p> Below<'p> {
+    /// Relative to the mount's root.
+    pub(super) fn directory(&self) -> &'p Path {
+        self.folder
+    }
+
     /// For the calls: the kernel looks up the name alone.
     pub(super) fn source(&self) -> Source<'p> {
         Source::Below(self.dir, self.name.as_ref())
@@ -53,7 +59,11 @@ pub(super) struct Places<'a, L> {
     mount_point: &'a Path,
     /// Of the mount's root; absent where it cannot be looked at.
     device: Option<u64>,
-    directories: HashMap<OsString, Directory>,
+    directories: Vec<(OsString, Directory)>,
+    /// Where each is among them.
+    numbers: HashMap<OsString, usize>,
+    /// The number of the one that was asked for last: it will be again.
+    last: usize,
 }
 
 enum Directory {
@@ -70,22 +80,18 @@ impl<'a, L: Links> Places<'a, L> {
             root,
             mount_point,
             device: device_of(links, mount_point),
-            directories: HashMap::new(),
+            directories: Vec::new(),
+            numbers: HashMap::new(),
+            last: 0,
         }
     }
 
     pub(super) fn find<'p>(&'p mut self, path: &'p Path) -> io::Result<Place<'p>> {
-        let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        let Some((directory, name)) = split(path) else {
             return Ok(Place::Elsewhere);
         };
-        if !self.directories.contains_key(directory.as_os_str()) {
-            let found = self.open(directory)?;
-            if self.directories.len() >= OPEN {
-                self.directories.clear();
-            }
-            self.directories.insert(directory.into(), found);
-        }
-        Ok(match &self.directories[directory.as_os_str()] {
+        self.last = self.number(directory)?;
+        Ok(match &self.directories[self.last].1 {
             Directory::Below { path, opened } => Place::Below(Below {
                 dir: opened.as_fd(),
                 folder: path,
@@ -94,6 +100,25 @@ impl<'a, L: Links> Places<'a, L> {
             Directory::Elsewhere => Place::Elsewhere,
             Directory::Vanished => Place::Vanished,
         })
+    }
+
+    fn number(&mut self, directory: &Path) -> io::Result<usize> {
+        let is_last = |(path, _): &(OsString, _)| path == directory.as_os_str();
+        if self.directories.get(self.last).is_some_and(is_last) {
+            return Ok(self.last);
+        }
+        if let Some(&number) = self.numbers.get(directory.as_os_str()) {
+            return Ok(number);
+        }
+        let found = self.open(directory)?;
+        if self.directories.len() >= OPEN {
+            self.directories.clear();
+            self.numbers.clear();
+        }
+        let number = self.directories.len();
+        self.directories.push((directory.into(), found));
+        self.numbers.insert(directory.into(), number);
+        Ok(number)
     }
 
     fn open(&self, directory: &Path) -> io::Result<Directory> {
@@ -119,6 +144,22 @@ impl<'a, L: Links> Places<'a, L> {
             other => other,
         }
     }
+}
+
+/// A path's directory and last component.
+fn split(path: &Path) -> Option<(&Path, &OsStr)> {
+    // As dpkg writes paths, there is nothing to normalise, which takes longer.
+    let bytes = path.as_os_str().as_bytes();
+    if let Some(slash) = bytes.iter().rposition(|&byte| byte == b'/') {
+        let (directory, name) = (&bytes[..slash], &bytes[slash + 1..]);
+        if !matches!(name, b"" | b"." | b"..") && !matches!(directory, b"" | [.., b'/']) {
+            return Some((
+                Path::new(OsStr::from_bytes(directory)),
+                OsStr::from_bytes(name),
+            ));
+        }
+    }
+    Some((path.parent()?, path.file_name()?))
 }
 
 fn device_of(links: &impl Links, directory: &Path) -> Option<u64> {

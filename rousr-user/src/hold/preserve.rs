@@ -59,6 +59,8 @@ pub struct Preserved {
     pub orphans: Vec<u64>,
     /// The names of all held inodes among the candidates.
     pub names: Vec<Name>,
+    /// How many holds there are then, whoever made them, where a look at the hold directory told it.
+    pub there: Option<u64>,
     /// Candidates that should have a hold and have none.
     pub skipped: Vec<Skipped>,
     /// Why not all candidates were looked at.
@@ -173,10 +175,15 @@ impl<L: Links> Store<'_, L> {
     /// directory tells for all of them.
     fn check(&self, preserved: &mut Preserved, places: &mut Places<'_, L>) {
         let doubtful: HashSet<u64> = match self.entries() {
-            Ok(entries) => (entries.iter())
-                .filter(|entry| !is_hold(entry))
-                .filter_map(|entry| inode_of(&entry.name))
-                .collect(),
+            Ok(entries) => {
+                let numbers = entries
+                    .iter()
+                    .filter_map(|entry| Some((inode_of(&entry.name)?, is_hold(entry))));
+                let (holds, doubtful): (Vec<_>, Vec<_>) =
+                    numbers.partition(|(_, is_hold)| *is_hold);
+                preserved.there = doubtful.is_empty().then_some(holds.len() as u64);
+                doubtful.into_iter().map(|(inode, _)| inode).collect()
+            }
             Err(_) => preserved.names.iter().map(|name| name.inode).collect(),
         };
         if doubtful.is_empty() {

@@ -1,13 +1,14 @@
 //! After dpkg has run: which holds are still good for something.
 
 use super::Error;
-use super::ledger::{Entries, Entry};
-use super::place::{Place, Places};
+use super::ledger::Entries;
+use super::names::Names;
+use super::place::Places;
 use super::reap::{Probe, Reap};
 use super::store::{Census, Hold, Store, Stray};
 use super::verdict::{Usage, Verdict, verdict};
 use crate::sys::lease::Leases;
-use crate::sys::links::{Links, Stat};
+use crate::sys::links::Links;
 
 /// The holds by what they keep.
 #[derive(Debug, Default)]
@@ -43,12 +44,12 @@ impl<L: Links> Store<'_, L> {
             ..Sorted::default()
         };
         let device = (self.links.stat_open(self.dir())).map_or(0, |directory| directory.device);
-        let mut places = Places::new(&self.links, self.root, self.mount_point);
+        let places = Places::new(&self.links, self.root, self.mount_point);
+        let mut names = Names::new(&self.links, places);
         for inode in census.inodes {
             let entry = entries.get(&inode);
-            let mut is_named = |device| {
-                entry.is_some_and(|entry| self.is_named((device, inode), entry, &mut places))
-            };
+            let mut is_named =
+                |device| entry.is_some_and(|entry| names.lead_to((device, inode), entry));
             if is_named(device) {
                 sorted.named.push(inode);
                 continue;
@@ -142,23 +143,5 @@ impl<L: Links> Store<'_, L> {
             }
         }
         trouble.map_or(Ok(()), Err)
-    }
-
-    /// Whether a name that the ledger knows still leads to the inode, and is not the hold.
-    fn is_named(
-        &self,
-        (device, inode): (u64, u64),
-        entry: &Entry,
-        places: &mut Places<'_, L>,
-    ) -> bool {
-        // Where the hold is the only name the ledger is wrong, not the inode.
-        let leads = |stat: Stat| (stat.device, stat.inode) == (device, inode) && stat.links > 1;
-        entry
-            .names
-            .iter()
-            .any(|name| match places.find(&name.path) {
-                Ok(Place::Below(below)) => self.links.stat(below.source()).is_ok_and(leads),
-                _ => false,
-            })
     }
 }

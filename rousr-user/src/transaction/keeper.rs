@@ -1,7 +1,6 @@
 //! The keeper of one volume.
 
 use std::{
-    borrow::Borrow,
     cell::RefCell,
     os::fd::{AsFd as _, BorrowedFd},
     path::Path,
@@ -225,7 +224,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     /// Writes to the ledger. It only annotates, so a failure is told and nothing else.
     pub(super) fn annotate(
         &self,
-        records: impl IntoIterator<Item: Borrow<ledger::Record>>,
+        records: impl IntoIterator<Item = ledger::Record>,
         trouble: &mut Vec<String>,
     ) {
         if let Err(error) = self.ledger.append(records) {

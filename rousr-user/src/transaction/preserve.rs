@@ -91,7 +91,10 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
         self.note([what], &mut warnings);
         Ok(Outcome {
             preserved: holds,
-            kept: store.census()?.inodes.len() as u64,
+            kept: match listed.there {
+                Some(there) => there + in_use.held,
+                None => store.census()?.inodes.len() as u64,
+            },
             warnings,
             ..self.outcome(wanted)?
         })

@@ -87,21 +87,23 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             Err(error) => reaping.errors.push(error.to_string()),
         }
         let unlinked = unlinked.unwrap_or_else(|error| vec![Err(error.to_string())]);
-        let (entries, _) = self.ledger.load();
+        let (entries, _) = self.ledger.recall();
         let now = SystemTime::now();
-        let mut records = Vec::new();
+        let mut removed = Vec::new();
         for unlinked in unlinked {
             match unlinked {
                 Ok(gone) => {
                     let entry = entries.get(&gone.inode);
                     let record = Record::removed(Event::Reaped, gone.inode, entry, now);
-                    records.push(record.clone());
+                    removed.push((Event::Reaped, gone.inode));
                     reaping.reaped.push(Reaped { record, ..gone });
                 }
                 Err(error) => reaping.errors.push(error),
             }
         }
-        self.annotate(&records, &mut reaping.errors);
+        if let Err(error) = self.ledger.remove(entries, &removed, now) {
+            reaping.errors.push(error.to_string());
+        }
         tracker.rest();
         Ok(reaping)
     }

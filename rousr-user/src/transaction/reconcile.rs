@@ -20,14 +20,14 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
     ///
     /// Fails where the hold directory cannot be used.
     pub(super) fn reconcile(&self, warnings: &mut Vec<String>) -> Result<(Census, Entries), Error> {
-        let (mut entries, damage) = self.ledger.load();
+        let (mut entries, damage) = self.ledger.recall();
         let census = self.resume_taking(Some(&entries), warnings)?;
         let records = self.differences(&census.inodes, &entries, warnings)?;
         for record in &records {
             ledger::apply(&mut entries, record.clone());
         }
         if damage.is_empty() {
-            self.annotate(&records, warnings);
+            self.annotate(records, warnings);
             warnings.extend(
                 self.ledger
                     .compact(&entries)

@@ -18,7 +18,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             return Ok(());
         }
         let _lock = self.lock_soon()?;
-        Ok(self.history.append(&events)?)
+        Ok(self.history.append(events)?)
     }
 
     fn events(&self, what: impl IntoIterator<Item = What>) -> Vec<Event> {
@@ -31,7 +31,7 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
 
     /// Writes to the history, which is for people only: a failure is told and nothing else.
     pub(super) fn note(&self, what: impl IntoIterator<Item = What>, trouble: &mut Vec<String>) {
-        if let Err(error) = self.history.append(&self.events(what)) {
+        if let Err(error) = self.history.append(self.events(what)) {
             trouble.push(error.to_string());
         }
     }

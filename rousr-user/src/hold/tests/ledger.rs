@@ -36,7 +36,7 @@ fn a_line_reads_well() {
     let entries = {
         let (_dir, ledger) = ledger();
         ledger
-            .append(&[Record::preserved(
+            .append([Record::preserved(
                 &name(7, "/usr/lib/libdemo.so.1"),
                 at(1000),
             )])
@@ -65,19 +65,19 @@ fn knows_the_holds_that_are_there() {
     let (_dir, ledger) = ledger();
     let (seven, again, eight) = (name(7, "/usr/a"), name(7, "/usr/b"), name(8, "/usr/c"));
     ledger
-        .append(&[
+        .append([
             Record::preserved(&seven, at(1)),
             Record::preserved(&eight, at(1)),
         ])
         .expect("appends");
     ledger
-        .append(&[
+        .append([
             Record::preserved(&again, at(2)),
             Record::preserved(&seven, at(3)),
         ])
         .expect("appends");
     ledger
-        .append(&[Record::removed(Event::Dropped, 8, None, at(4))])
+        .append([Record::removed(Event::Dropped, 8, None, at(4))])
         .expect("appends");
     ledger.append([] as [Record; 0]).expect("appends nothing");
 
@@ -112,7 +112,7 @@ fn an_unreadable_ledger_is_empty_and_told() {
 fn an_unwritable_ledger_is_told_with_the_next_step() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let error = Ledger::new(dir.path())
-        .append(&[Record::preserved(&name(1, "/a"), at(1))])
+        .append([Record::preserved(&name(1, "/a"), at(1))])
         .expect_err("is a directory");
     assert!(
         error
@@ -163,14 +163,14 @@ fn a_damaged_line_costs_only_itself() {
 fn a_torn_line_does_not_take_the_next_one_along() {
     let (_dir, ledger) = ledger();
     ledger
-        .append(&[Record::preserved(&name(7, "/usr/a"), at(1))])
+        .append([Record::preserved(&name(7, "/usr/a"), at(1))])
         .expect("appends");
     let whole = fs::read(ledger.path()).expect("reads");
     for torn in 1..whole.len() {
         fs::write(ledger.path(), &whole[..torn]).expect("writes");
         assert_eq!(ledger.load().1, [], "half a line is none: {torn}");
         ledger
-            .append(&[Record::preserved(&name(8, "/usr/b"), at(2))])
+            .append([Record::preserved(&name(8, "/usr/b"), at(2))])
             .expect("appends");
         let (entries, damage) = ledger.load();
         assert!(entries.contains_key(&8), "torn at {torn}");
@@ -191,11 +191,11 @@ fn what_is_over_goes_once_it_is_most_of_it() {
             Record::removed(Event::Reaped, inode, None, at(3)),
         ]
     };
-    ledger.append(&[stays]).expect("appends");
+    ledger.append([stays]).expect("appends");
     let mut rewritten = false;
     for round in 0..40u64 {
         let records: Vec<Record> = (0..50).flat_map(|n| goes(100 + round * 50 + n)).collect();
-        ledger.append(&records).expect("appends");
+        ledger.append(records).expect("appends");
         let (before, _) = ledger.load();
         let length = fs::metadata(ledger.path()).expect("is there").len();
         ledger.compact(&before).expect("compacts");
@@ -212,7 +212,7 @@ fn what_is_gone_is_a_line_or_no_line_at_all() {
     let (_dir, ledger) = ledger();
     let record = |inode| Record::preserved(&name(inode, "/usr/share/doc/a"), at(1));
     let all: Vec<Record> = (0..4000).map(record).collect();
-    ledger.append(&all).expect("appends");
+    ledger.append(all).expect("appends");
     let length = || fs::metadata(ledger.path()).expect("is there").len();
     let whole = length();
     let mut gone: Vec<(Event, u64)> = (0..2000).map(|inode| (Event::Dropped, inode)).collect();
@@ -241,7 +241,7 @@ fn what_is_gone_is_a_line_or_no_line_at_all() {
 fn a_damaged_one_is_kept_beside_the_new_one() {
     let (_dir, ledger) = ledger();
     let record = Record::preserved(&name(7, "/usr/a"), at(1));
-    ledger.append(&[record]).expect("appends");
+    ledger.append([record]).expect("appends");
     let damaged = [&fs::read(ledger.path()).expect("reads")[..], b"odd\n"].concat();
     fs::write(ledger.path(), &damaged).expect("writes");
     let (entries, damage) = ledger.load();
@@ -260,7 +260,7 @@ proptest! {
         origin.new_version = None;
         let path = PathBuf::from(OsString::from_vec(path));
         let name = Name { inode, path, origin: Some(origin.into()) };
-        ledger.append(&[Record::preserved(&name, at(5))]).expect("appends");
+        ledger.append([Record::preserved(&name, at(5))]).expect("appends");
         let (entries, damage) = ledger.load();
         prop_assert_eq!(damage, vec![]);
         prop_assert_eq!(&entries[&inode].names, &vec![name]);
@@ -273,4 +273,32 @@ proptest! {
         fs::write(ledger.path(), bytes).expect("writes");
         ledger.load();
     }
+}
+
+/// What is remembered of its own writing is what a reader finds.
+#[test]
+fn what_was_written_is_not_read_again_unless_somebody_else_wrote() {
+    let (_dir, ledger) = ledger();
+    let record = |inode| Record::preserved(&name(inode, &format!("/usr/{inode}")), at(inode));
+    ledger.append([record(1), record(2)]).expect("appends");
+    let told = |ledger: &Ledger| {
+        let expected = ledger.load();
+        assert_eq!(ledger.recall(), expected);
+        expected.0.into_keys().collect::<Vec<u64>>()
+    };
+    assert_eq!(told(&ledger), [1, 2]);
+    // Taken, so that it is read.
+    assert_eq!(told(&ledger), [1, 2]);
+    let (entries, _) = ledger.recall();
+    ledger
+        .remove(entries, &[(Event::Reaped, 1)], at(9))
+        .expect("removes");
+    ledger.append([record(3)]).expect("appends");
+    assert_eq!(told(&ledger), [2, 3]);
+
+    let (entries, _) = ledger.recall();
+    ledger.remove(entries, &[], at(9)).expect("changes nothing");
+    let other = ledger.clone();
+    other.append([record(4)]).expect("appends");
+    assert_eq!(told(&ledger), [2, 3, 4]);
 }

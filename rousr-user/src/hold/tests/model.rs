@@ -125,7 +125,7 @@ impl World {
             .iter()
             .map(|name| Record::preserved(name, SystemTime::now()))
             .collect();
-        self.ledger.append(&records).expect("appends");
+        self.ledger.append(records).expect("appends");
     }
 
     fn settle(&self, counts: Counts) {
@@ -142,20 +142,21 @@ impl World {
             Counts::Nothing => None,
             Counts::ZeroForHoldsOnly => only_a_hold(inode).then_some(0),
         };
-        let (entries, damage) = self.ledger.load();
+        let read = self.ledger.load();
+        let (entries, damage) = self.ledger.recall();
+        assert_eq!((&entries, &damage), (&read.0, &read.1));
         assert_eq!(damage, []);
         let settled = Sandbox::settle(&self.sandbox.store(), &entries, &self.leases, count);
         assert!(
             settled.failed.is_empty() && settled.strays.is_empty(),
             "{settled:?}"
         );
-        let removed =
-            |event| move |&inode: &u64| Record::removed(event, inode, None, SystemTime::now());
-        let dropped = settled.dropped.iter().map(removed(Event::Dropped));
-        let records: Vec<_> = dropped
-            .chain(settled.reaped.iter().map(removed(Event::Reaped)))
-            .collect();
-        self.ledger.append(&records).expect("appends");
+        let dropped = settled.dropped.iter().map(|&inode| (Event::Dropped, inode));
+        let reaped = settled.reaped.iter().map(|&inode| (Event::Reaped, inode));
+        let gone: Vec<_> = dropped.chain(reaped).collect();
+        self.ledger
+            .remove(entries, &gone, SystemTime::now())
+            .expect("removes");
     }
 
     /// As the agent does for a death: only where the hold is all there is.

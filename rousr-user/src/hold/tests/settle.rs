@@ -54,6 +54,51 @@ fn drops_the_untouched_reaps_the_unused_keeps_the_used() {
 }
 
 #[test]
+fn of_many_files_in_a_directory_those_that_lost_their_name_stay() {
+    let sandbox = Sandbox::new();
+    let names: Vec<String> = (0..60).map(|number| format!("file-{number:02}")).collect();
+    let inodes_of: Vec<u64> = names.iter().map(|name| sandbox.file(name)).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let preserved = sandbox.store().preserve(sandbox.candidates(&names));
+    let entries = entries(preserved.names);
+    for (number, name) in names.iter().enumerate() {
+        match number % 5 {
+            1 => sandbox.replace(name),
+            2 => fs::remove_file(sandbox.path(name)).expect("removes"),
+            // Another one's name now.
+            3 => fs::hard_link(sandbox.path(names[0]), sandbox.path("moved"))
+                .and_then(|()| fs::rename(sandbox.path("moved"), sandbox.path(name)))
+                .expect("moves"),
+            _ => {}
+        }
+    }
+
+    let settled = settle(&sandbox, &entries, |_| Some(1));
+    let (lost, named): (Vec<usize>, Vec<usize>) =
+        (0..names.len()).partition(|number| matches!(number % 5, 1..=3));
+    let of = |numbers: Vec<usize>| -> Vec<u64> {
+        let mut inodes: Vec<u64> = numbers.iter().map(|&number| inodes_of[number]).collect();
+        inodes.sort_unstable();
+        inodes
+    };
+    assert_eq!(inodes(&settled.kept), of(lost));
+    assert_eq!(settled.dropped, of(named));
+}
+
+/// As ledgers of a file whose name a removed package took may say.
+#[test]
+fn a_holds_own_name_is_none_to_drop_it_for() {
+    let (sandbox, mut entries) = held();
+    let a = inode(&sandbox.path("a"));
+    for name in &mut entries.get_mut(&a).expect("is known").names {
+        name.path = sandbox.hold_path(a);
+    }
+    // A name that the ledger does not know.
+    let settled = settle(&sandbox, &entries, |inode| (inode == a).then_some(1));
+    assert_eq!(inodes(&settled.kept), [a]);
+}
+
+#[test]
 fn a_zero_count_is_not_believed_against_the_kernel() {
     let (sandbox, entries) = held();
     let a = inode(&sandbox.path("a"));

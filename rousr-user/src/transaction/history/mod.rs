@@ -61,7 +61,7 @@ impl History {
     /// # Errors
     ///
     /// Fails where the file cannot be written.
-    pub fn append(&self, events: &[Event]) -> Result<(), Unwritable> {
+    pub fn append(&self, events: Vec<Event>) -> Result<(), Unwritable> {
         if events.is_empty() {
             return Ok(());
         }
@@ -69,7 +69,7 @@ impl History {
             if fs::metadata(&self.path).is_ok_and(|file| file.len() > self.limit) {
                 fs::rename(&self.path, self.before())?;
             }
-            json_lines::append::<Event>(&self.path, events)
+            json_lines::append(&self.path, events, drop)
         };
         append().map_err(|source| Unwritable {
             path: self.path.clone(),
@@ -146,7 +146,7 @@ mod tests {
             limit: 1000,
         };
         for at in 0..200 {
-            history.append(&[sealed(at)]).expect("appended");
+            history.append(vec![sealed(at)]).expect("appended");
         }
         let sizes = fs::read_dir(folder.path()).expect("listed");
         let sizes: Vec<u64> = sizes
@@ -165,12 +165,14 @@ mod tests {
     fn a_torn_write_costs_itself_only() {
         let folder = tempfile::tempdir().expect("a folder");
         let history = History::new(folder.path().join("history"));
-        history.append(&[sealed(1), sealed(2)]).expect("appended");
+        history
+            .append(vec![sealed(1), sealed(2)])
+            .expect("appended");
         let whole = fs::read(&history.path).expect("read");
         let first = whole.len() / 2;
         for torn in first..whole.len() {
             fs::write(&history.path, &whole[..torn]).expect("torn");
-            history.append(&[sealed(3)]).expect("appended");
+            history.append(vec![sealed(3)]).expect("appended");
             let (events, damages) = history.load().expect("read");
             let expected = match torn == whole.len() - 1 {
                 true => vec![sealed(1), sealed(2), sealed(3)],
@@ -184,11 +186,11 @@ mod tests {
     fn a_damaged_line_is_told_by_its_number() {
         let folder = tempfile::tempdir().expect("a folder");
         let history = History::new(folder.path().join("history"));
-        history.append(&[sealed(1)]).expect("appended");
+        history.append(vec![sealed(1)]).expect("appended");
         let mut bytes = fs::read(&history.path).expect("read");
         bytes.extend(b"garbage\n");
         fs::write(&history.path, bytes).expect("damaged");
-        history.append(&[sealed(2)]).expect("appended");
+        history.append(vec![sealed(2)]).expect("appended");
         let (events, damages) = history.load().expect("read");
         assert_eq!(events, [sealed(1), sealed(2)]);
         assert!(damages[0].contains("history:2: "), "{damages:?}");

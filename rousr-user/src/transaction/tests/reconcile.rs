@@ -138,7 +138,7 @@ fn what_the_ledger_says_of_holds_that_are_gone_is_dropped() {
     };
     let ledger = world.keeper.ledger();
     let record = Record::preserved(&name, std::time::SystemTime::now());
-    ledger.append(&[record]).expect("appends");
+    ledger.append([record]).expect("appends");
     start(&world);
     assert_eq!(known(&world), []);
     let text = fs::read_to_string(ledger.path()).expect("read");
