@@ -62,9 +62,14 @@ pub fn installed<'n>(names: impl Iterator<Item = &'n str>) -> Vec<Package> {
             .arg("--show")
             .args(names),
     );
+    parse_installed(&told)
+}
+
+/// The packages that have files, of those that dpkg tells of: a line each, which begins with its state.
+pub fn parse_installed(told: &str) -> Vec<Package> {
     let lines = told.lines().filter_map(|line| line.split_once(' '));
     // A package of which nothing but its configuration is left has no file to lose.
-    let lines = lines.filter(|(status, _)| !matches!(*status, "not-installed" | "config-files"));
+    let lines = lines.filter(|(state, _)| !matches!(*state, "not-installed" | "config-files"));
     lines.filter_map(|(_, line)| Package::parse(line)).collect()
 }
 

@@ -3,6 +3,7 @@
 //! cargo-fuzz looks for an input for which it does not (`cargo xtask fuzz`); the tests here try those
 //! that are kept in `corpus`.
 
+pub mod command_line;
 pub mod files_lists;
 pub mod fstab;
 pub mod history;
@@ -11,6 +12,7 @@ mod json_lines;
 pub mod ledger;
 pub mod maps;
 pub mod mountinfo;
+pub mod status;
 
 /// The program of a target: a fuzzer where cargo-fuzz builds it, else one that tries files.
 #[macro_export]
@@ -51,7 +53,8 @@ mod tests {
 
     type Target = (&'static str, fn(&[u8]));
 
-    const TARGETS: [Target; 7] = [
+    const TARGETS: [Target; 9] = [
+        ("command_line", crate::command_line::holds),
         ("files_lists", crate::files_lists::holds),
         ("fstab", crate::fstab::holds),
         ("history", crate::history::holds),
@@ -59,6 +62,7 @@ mod tests {
         ("ledger", crate::ledger::holds),
         ("maps", crate::maps::holds),
         ("mountinfo", crate::mountinfo::holds),
+        ("status", crate::status::holds),
     ];
 
     fn names(folder: &Path) -> BTreeSet<String> {

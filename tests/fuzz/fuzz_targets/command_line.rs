@@ -1,0 +1,5 @@
+//! Fuzzes the parser of dpkg's command line.
+
+#![cfg_attr(fuzzing, no_main)]
+
+rousr_fuzz::target!(command_line);

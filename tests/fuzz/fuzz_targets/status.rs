@@ -1,0 +1,5 @@
+//! Fuzzes the parser of what dpkg tells of the packages it knows.
+
+#![cfg_attr(fuzzing, no_main)]
+
+rousr_fuzz::target!(status);
