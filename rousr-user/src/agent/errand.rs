@@ -1,6 +1,7 @@
 //! The agent's steps as others need them: it is asked, and where none answers its work is done here.
 
 use std::{
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
@@ -14,9 +15,10 @@ use super::{
     settings, switch,
 };
 use crate::{
-    sys::process::allow_many_descriptors,
+    dpkg::environment::Invocation,
+    sys::{mount::is_read_only, process::allow_many_descriptors},
     track::{Tracker, Untracked, bpf::BpfTracker},
-    transaction::{Error, Frontend, HostKeeper, Opener, Outcome, Places},
+    transaction::{Error, Frontend, HostKeeper, Opener, Openings, Outcome, Places},
 };
 
 /// How long an agent that is about to run is waited for.
@@ -63,6 +65,36 @@ pub fn run(step: &Step, note: impl Fn(&str)) -> anyhow::Result<Outcome> {
         }
         Step::Close(opener) => end(&keeper, step, Ending::Of(*opener), note).map(guarded),
     }
+}
+
+/// Whether dpkg would meet a read-only /usr. Where it cannot be told, dpkg will find out.
+pub fn stays_read_only() -> bool {
+    is_read_only(Path::new("/usr")).unwrap_or(false)
+}
+
+/// Whether the hooks of a frontend have done for this dpkg what its own are for.
+pub fn is_announced(invocation: &Invocation) -> bool {
+    // Where the record cannot be read nothing is known to be done.
+    let openings = Openings::load(&Places::default().openings);
+    is_announced_by(openings.ok().flatten().as_ref(), invocation)
+}
+
+fn is_announced_by(openings: Option<&Openings>, invocation: &Invocation) -> bool {
+    let has_transaction = |openings: &Openings| {
+        let mut openers = openings.openers();
+        openers.any(|opener| opener == Opener::Transaction)
+    };
+    invocation.is_locked && openings.is_some_and(has_transaction)
+}
+
+/// Whether this frontend has begun a transaction, and has not told its end.
+///
+/// # Errors
+///
+/// The record of openers cannot be used.
+pub fn has_begun(frontend: Frontend) -> anyhow::Result<bool> {
+    let openings = Openings::load(&Places::default().openings)?;
+    Ok(openings.is_some_and(|openings| openings.frontends.has(frontend)))
 }
 
 /// Takes a step with the volume, and then with the others below /usr: what goes wrong there is a
@@ -228,4 +260,34 @@ fn is_empty(keeper: &HostKeeper) -> bool {
     keeper
         .census()
         .is_ok_and(|census| census.inodes.is_empty() && census.strays.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{seal::Level, transaction::Opening};
+
+    #[test]
+    fn a_dpkg_is_announced_where_it_is_locked_for_and_a_transaction_is_open() {
+        let open_for = |opener| {
+            let mut openings = Openings::new(Level::Sealed);
+            openings.add(Opening { opener, began: 1 });
+            Some(openings)
+        };
+        let by_hand = Opener::Administrator { until: None };
+        for (openings, is_locked, expected) in [
+            (open_for(Opener::Transaction), true, true),
+            (open_for(Opener::Transaction), false, false),
+            (open_for(by_hand), true, false),
+            (Some(Openings::new(Level::Sealed)), true, false),
+            (None, true, false),
+        ] {
+            let invocation = Invocation {
+                is_locked,
+                ..Invocation::default()
+            };
+            let found = is_announced_by(openings.as_ref(), &invocation);
+            assert_eq!(found, expected, "{openings:?} {is_locked}");
+        }
+    }
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     agent::errand::{self, Step},
     dpkg::{alone::Dpkg, environment::Invocation},
-    transaction::{Frontend, Opener, Openings, Outcome, Places},
+    transaction::{Frontend, Outcome},
 };
 
 /// One of dpkg's hooks.
@@ -37,7 +37,7 @@ pub(super) fn run(hook: Hook) -> ExitCode {
 
 fn begin(invocation: Invocation) -> anyhow::Result<Option<Outcome>> {
     let frontend = frontend(&invocation).context("cannot tell which dpkg runs this hook")?;
-    let is_announced = is_announced(&invocation);
+    let is_announced = errand::is_announced(&invocation);
     let dpkg =
         Dpkg::read(frontend.pid, invocation).context("cannot tell what dpkg is about to do")?;
     // What only root can do dpkg itself refuses to others.
@@ -62,8 +62,7 @@ fn finish(invocation: &Invocation) -> anyhow::Result<Option<Outcome>> {
     let Some(frontend) = frontend(invocation) else {
         return Ok(None);
     };
-    let is_ours = openings()?.is_some_and(|openings| openings.frontends.has(frontend));
-    match is_ours {
+    match errand::has_begun(frontend)? {
         true => errand::run(&Step::Finish(Some(frontend)), warn).map(Some),
         false => Ok(None),
     }
@@ -76,21 +75,4 @@ fn frontend(invocation: &Invocation) -> Option<Frontend> {
         locks_later: !invocation.is_locked,
         ..frontend
     })
-}
-
-/// Whether the hooks of a frontend have done it already.
-fn is_announced(invocation: &Invocation) -> bool {
-    let is_open = || {
-        let openings = openings().ok().flatten();
-        openings.is_some_and(|openings| {
-            openings
-                .openers()
-                .any(|opener| opener == Opener::Transaction)
-        })
-    };
-    invocation.is_locked && is_open()
-}
-
-fn openings() -> anyhow::Result<Option<Openings>> {
-    Ok(Openings::load(&Places::default().openings)?)
 }

@@ -3,7 +3,7 @@
 //! The agent does the work; where it does not run or fails, the same steps run here. Whatever goes
 //! wrong is a warning, with one exception: where /usr stays read-only, dpkg must not change anything.
 
-use std::{env, path::Path, process::ExitCode};
+use std::{env, process::ExitCode};
 
 use anyhow::anyhow;
 
@@ -13,10 +13,9 @@ use super::{
     progress,
 };
 use crate::{
-    agent::switch,
+    agent::{errand::stays_read_only, switch},
     dpkg::environment::{Environment, OptOut},
     seal::Level,
-    sys::mount::is_read_only,
     transaction::Outcome,
 };
 
@@ -81,11 +80,6 @@ pub(super) fn run(
 /// What the agent makes writable is the mount in its own mount namespace.
 const ELSEWHERE: &str = "this process has it from a mount of its own, as units with PrivateTmp= or ProtectSystem= do, which is still read-only: \
      run it outside of that, or `mount -o remount,rw /usr` there first";
-
-/// Whether dpkg would meet a read-only /usr. Where it cannot be told, dpkg will find out.
-fn stays_read_only() -> bool {
-    is_read_only(Path::new("/usr")).unwrap_or(false)
-}
 
 /// A failed hook stops apt or dpkg only where dpkg would meet a read-only /usr.
 fn forgive(moment: Moment, error: &anyhow::Error) -> ExitCode {
