@@ -77,7 +77,8 @@ fn inode(path: &Path, keeper: &HostKeeper) -> anyhow::Result<u64> {
         .with_context(|| format!("cannot look at {}", mount_point.display()))?;
     ensure!(
         found.dev() == root.dev(),
-        "{} is not on the filesystem at {}, the only one that rousr looks at; try fuser(1)",
+        "{} is not on the filesystem at {}, the only one that `rousr holders` looks at: `rousr status` tells \
+         of what is held on others below /usr, fuser(1) of any file",
         path.display(),
         mount_point.display()
     );
