@@ -6,8 +6,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{
-    output,
-    status::{self, write_blockers, write_elsewhere},
+    blocking::{write_blockers, write_elsewhere},
+    output, status,
 };
 use crate::{
     agent::{

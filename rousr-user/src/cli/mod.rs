@@ -3,6 +3,7 @@
 mod agent;
 mod apt;
 mod blockers;
+mod blocking;
 mod disable;
 mod doctor;
 mod dpkg;
