@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use crate::track::{
     Closer,
     control_group::{self, Paths},
-    process::{Membership, Process, Who},
+    membership::Membership,
+    process::{Process, Who},
 };
 
 /// Each by its control group while that is there. `None` where the kernel itself let go, after whoever used it.

@@ -116,7 +116,7 @@ impl fmt::Display for Orphans {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::track::process::{Process, Unit};
+    use crate::track::{membership::Unit, process::Process};
 
     fn survey(nameless: Option<u64>) -> Survey {
         let process = Process {

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::track::{
     kernel_side::KernelUser,
-    process::{Process, Unit, user_of_manager},
+    membership::{Unit, user_of_manager},
+    process::Process,
     usage::Usage,
 };
 

@@ -9,6 +9,7 @@ pub mod control_group;
 pub mod fanotify;
 pub mod kernel_side;
 pub mod maps;
+pub mod membership;
 pub mod modules;
 pub mod process;
 pub mod procfs;

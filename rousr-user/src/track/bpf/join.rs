@@ -6,7 +6,8 @@ use rousr_ebpf::{InodeVisit, TaskVisit, UNTOLD, Visit, visit_flags};
 
 use crate::track::{
     control_group::Paths,
-    process::{Membership, Process},
+    membership::Membership,
+    process::Process,
     survey::{Link, Queue, Survey, User},
     usage::{How, Usage},
 };
