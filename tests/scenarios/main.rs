@@ -4,6 +4,7 @@
 mod abuse;
 mod agent;
 mod blockers;
+mod changes;
 mod dpkg;
 mod fallback;
 mod holders;
