@@ -32,6 +32,8 @@ pub const NOTHING: &str = "nothing";
 pub const FLOOR: &str = "empty programs";
 /// Attached: rousr, while it watches.
 pub const ROUSR: &str = "rousr";
+/// Attached: rousr, while /usr is open.
+pub const OPEN: &str = "rousr, /usr open";
 /// Attached: rousr with nothing to watch.
 pub const IDLE: &str = "rousr with nothing to watch";
 

@@ -12,11 +12,11 @@ use std::{fs, path::Path, thread, time::Duration};
 
 use anyhow::Context as _;
 use rousr_figures::cost::{
-    CROWD, FLOOR, FOREIGN, Figure, IDLE, NEIGHBOUR, NOTHING, ROUSR, Report, TMPFS, UNWATCHED,
+    CROWD, FLOOR, FOREIGN, Figure, IDLE, NEIGHBOUR, NOTHING, OPEN, ROUSR, Report, TMPFS, UNWATCHED,
     WATCHED,
 };
 
-use crate::{holds, wait};
+use crate::{holds, task::must, wait};
 use agent::Agent;
 use files::{Files, name};
 use floor::Floor;
@@ -41,7 +41,7 @@ pub fn run(programs: &Path) -> anyhow::Result<Report> {
     settle();
     all(&mut report, NOTHING, &files)?;
 
-    let agent = Agent::start()?;
+    let agent = Agent::start(true)?;
     all(&mut report, ROUSR, &files)?;
     files.release()?;
     wait(Duration::from_secs(60), "the hold is reaped", || {
@@ -57,7 +57,25 @@ pub fn run(programs: &Path) -> anyhow::Result<Report> {
     }
     drop(agent);
     peers(&mut report, &files, programs)?;
+    while_open(&mut report, &files)?;
     Ok(report)
+}
+
+/// While newcomers are told, of each file its first opening. At the end: the agent writes files then, whose names
+/// lie in the way to others.
+fn while_open(report: &mut Report, files: &Files) -> anyhow::Result<()> {
+    let agent = Agent::start(false)?;
+    must("rousr unseal")?;
+    agent.wait_until(true)?;
+    for (file, path) in [
+        (TMPFS, &files.tmpfs),
+        (UNWATCHED, &files.unwatched),
+        (NEIGHBOUR, &files.neighbour),
+    ] {
+        one(report, OPEN, file, path)?;
+    }
+    must("rousr seal")?;
+    Ok(())
 }
 
 /// What rousr is compared with.

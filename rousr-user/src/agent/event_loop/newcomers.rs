@@ -34,7 +34,11 @@ impl<T: Tracker> EventLoop<T> {
     pub(super) fn catch(&mut self, newcomers: &[Newcomer]) {
         let (caught, warnings) = match self.keeper.preserve_opened(newcomers) {
             Ok(caught) => caught,
-            Err(error) => return self.failed("no holds for files that were opened", &error),
+            Err(error) => {
+                self.failed("no holds for files that are opened now", &error);
+                // What fails for one fails for all. The next dpkg's are asked for again.
+                return self.end_newcomers();
+            }
         };
         for warning in warnings {
             tracing::warn!("{warning}");
