@@ -21,6 +21,7 @@ mod sys;
 mod task;
 pub mod torture;
 pub mod truth;
+pub mod upgrade;
 pub mod verify;
 pub mod windows;
 mod wire;

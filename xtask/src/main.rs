@@ -17,6 +17,7 @@ mod say;
 mod setup;
 mod test;
 mod torture;
+mod upgrade;
 mod vm;
 
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ enum Task {
     Torture(torture::Arguments),
     Kills(kills::Arguments),
     Powercut(powercut::Arguments),
+    Upgrade(upgrade::Arguments),
     Fuzz(fuzz::Arguments),
     Vm(vm::Arguments),
     Demo(demo::Arguments),
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Task::Torture(arguments) => torture::run(&arguments),
         Task::Kills(arguments) => kills::run(&arguments),
         Task::Powercut(arguments) => powercut::run(&arguments),
+        Task::Upgrade(arguments) => upgrade::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Vm(arguments) => vm::run(arguments),
         Task::Demo(arguments) => demo::run(&arguments),

@@ -9,6 +9,7 @@ pub mod powercut;
 pub mod preserve;
 pub mod sealing;
 pub mod torture;
+pub mod upgrade;
 pub mod windows;
 
 /// The smallest of `sorted` that at least `percent` of them do not exceed; nothing comes of nothing.

@@ -1,11 +1,13 @@
 //! What guests are made of: kernels, packages to upgrade, disk images, the initramfs.
 
 pub(crate) mod busybox;
+mod control;
 pub(crate) mod demo_package;
 pub(crate) mod image;
 pub(crate) mod initramfs;
 pub(crate) mod kernel;
 pub(crate) mod layout;
+pub(crate) mod newer;
 pub(crate) mod tools;
 pub(crate) mod upgrade;
 

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
-use crate::lab::{busybox, image, tools, upgrade};
+use crate::lab::{busybox, image, newer, tools, upgrade};
 use crate::lab::{kernel::Kernel, layout::Layout};
 use crate::{cache, say};
 use cargo_program::{BPF_LINKER, CARGO_FUZZ};
@@ -71,6 +71,8 @@ pub(crate) enum Need {
     Image,
     /// The disk that guests of a layout need beside the others.
     Layout(Layout),
+    /// Newer packages than the image has; only a whole upgrade asks for them.
+    Newer,
     /// The tools that benchmarks compare with.
     Tools,
     /// What builds the fuzz targets.
@@ -124,6 +126,7 @@ impl Need {
             Self::Busybox => "busybox".into(),
             Self::Image => "guest image".into(),
             Self::Layout(layout) => format!("layout {}", layout.name()),
+            Self::Newer => "newer packages".into(),
             Self::Tools => tools::TOOLS.join(" and "),
             Self::CargoFuzz => CARGO_FUZZ.name.into(),
         }
@@ -152,6 +155,7 @@ impl Need {
                 Some(disk) => disk.exists().then(|| disk.display().to_string()),
                 None => Some("needs no disk".into()),
             }),
+            Self::Newer => Ok(newer::changes()?.map(|changes| changes.len().to_string())),
             Self::Tools => Ok(tools::folder()?.exists().then(|| "from trixie".into())),
             Self::CargoFuzz => Ok(CARGO_FUZZ.present()),
         }
@@ -173,6 +177,7 @@ impl Need {
             Self::Busybox => busybox::provide(),
             Self::Image => image::provide(),
             Self::Layout(layout) => layout.provide(),
+            Self::Newer => newer::provide(),
             Self::Tools => tools::provide(),
             Self::CargoFuzz => CARGO_FUZZ.provide(),
         }
@@ -191,6 +196,7 @@ impl Need {
             Self::RustSrc => "looking for the source of the active rustc",
             Self::Kernel(_) | Self::Upgrade | Self::Busybox | Self::Tools => "downloading",
             Self::Image => "building, half a minute",
+            Self::Newer => "downloading and packing, a minute or two",
             Self::Layout(_) => "filling a disk in a guest, a minute or two",
         }
     }
