@@ -143,6 +143,22 @@ pub fn parent(pid: u32) -> io::Result<u32> {
     }
 }
 
+/// The process that this one is a copy of, which runs another part of the same program: it was forked and has
+/// executed nothing (`PF_FORKNOEXEC` in the kernel's include/linux/sched.h, field 9 of /proc/PID/stat).
+/// `None` where it is none, or whose copy it is has ended.
+pub fn original(pid: u32) -> Option<u32> {
+    let is_copy = is_copy(&fs::read(format!("/proc/{pid}/stat")).ok()?);
+    let original = parent(pid).ok().filter(|_| is_copy)?;
+    // One whose parent has ended has been given another.
+    (executable(original)? == executable(pid)?).then_some(original)
+}
+
+/// By field 9 of /proc/PID/stat.
+fn is_copy(stat: &[u8]) -> bool {
+    const PF_FORKNOEXEC: u64 = 0x40;
+    field(stat, 9).is_some_and(|flags| flags & PF_FORKNOEXEC != 0)
+}
+
 /// By field 22 of /proc/PID/stat.
 fn start_time(stat: &[u8]) -> Option<u64> {
     field(stat, 22)
@@ -190,6 +206,31 @@ mod tests {
         assert!(this.started > 0);
         let again = Process::read(std::process::id()).unwrap();
         assert_eq!(this, again);
+    }
+
+    /// Of a shell, in parentheses.
+    #[test]
+    fn a_copy_is_told_from_a_program_of_its_own() {
+        let mut shell = std::process::Command::new("sh")
+            .args(["-c", "echo; (read line; :); :"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pid = shell.id();
+        io::Read::read_exact(&mut shell.stdout.take().unwrap(), &mut [0]).unwrap();
+        let children = format!("/proc/{pid}/task/{pid}/children");
+        let copy = loop {
+            let told = fs::read_to_string(&children).unwrap();
+            if let Some(copy) = told.split_whitespace().next() {
+                break copy.parse().unwrap();
+            }
+        };
+        assert_eq!(original(copy), Some(pid));
+        assert_eq!(original(pid), None, "it executed its program");
+        drop(shell.stdin.take());
+        shell.wait().unwrap();
+        assert_eq!(original(copy), None, "it has ended");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{ffi::OsStr, ops, os::unix::process::parent_id};
 
 use serde::{Deserialize, Serialize};
 
-use crate::track::process::{Process, executable, is_running, parent};
+use crate::track::process::{Process, executable, is_running, original, parent};
 
 /// Shells that run hooks: apt and dpkg start each by `sh -c`.
 const SHELLS: [&str; 3] = ["sh", "dash", "bash"];
@@ -29,12 +29,18 @@ pub struct Frontend {
 impl Frontend {
     /// The one that called the hook that this process is: its nearest ancestor that is no shell, or the
     /// first of all. `None` where that cannot be told.
+    ///
+    /// apt calls all hooks of a kind from a copy of itself that ends with the last of them (`RunScripts` in its
+    /// apt-pkg/contrib/fileutl.cc, by `ExecFork`); the frontend is what that is a copy of.
     pub fn of_hook() -> Option<Self> {
         let mut process = Process::read(parent_id()).ok()?;
         while is_shell(&process)
             && let Ok(parent) = parent(process.pid)
         {
             process = Process::read(parent).ok()?;
+        }
+        while let Some(original) = original(process.pid) {
+            process = Process::read(original).ok()?;
         }
         Some(Self {
             pid: process.pid,
