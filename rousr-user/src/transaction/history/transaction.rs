@@ -15,7 +15,8 @@ pub struct Transaction {
     pub ended_unix_milliseconds: Option<u64>,
     /// For whom, each once.
     pub openers: Vec<Opener>,
-    /// The packages, in the order of apt's runs of dpkg.
+    /// The packages, in the order of apt's runs of dpkg. Who is told of them twice has them once: some frontends
+    /// call each hook twice, and aptitude leaves dpkg's lock to dpkg, which then calls its own.
     pub packages: Vec<Package>,
     /// Files of these.
     pub files: u64,
@@ -97,7 +98,11 @@ fn add(transactions: &mut Vec<Transaction>, event: Event) {
             holds,
         } => {
             if is_beside == last.is_beside {
-                last.packages.extend(packages);
+                for package in packages {
+                    if !last.packages.contains(&package) {
+                        last.packages.push(package);
+                    }
+                }
                 last.files = last.files.saturating_add(files);
             }
             last.holds = last.holds.saturating_add(holds);
@@ -310,6 +315,16 @@ mod tests {
         assert_eq!((one.packages.len(), one.files, one.holds), (1, 5, 6));
         assert_eq!((one.settled, one.kept), (4, 2));
         assert_eq!(one.ended_unix_milliseconds, Some(120));
+    }
+
+    #[test]
+    fn a_package_that_is_told_twice_is_there_once() {
+        let told = ["a", "b", "a"].map(|name| preserved(110, name));
+        let all = transactions([vec![opened(100, Opener::Transaction)], told.into()].concat());
+        let names: Vec<&str> = (all[0].packages.iter())
+            .map(|package| package.name.as_str())
+            .collect();
+        assert_eq!(names, ["a", "b"]);
     }
 
     #[test]
