@@ -7,6 +7,7 @@ mod blockers;
 mod changes;
 mod dpkg;
 mod fallback;
+mod frontends;
 mod holders;
 mod hooks;
 mod kinds;

@@ -3,35 +3,19 @@
 mod root {
     use std::{
         fs,
-        path::PathBuf,
         time::{Duration, Instant},
     };
 
     use rousr_tests::{
         Background, SOON, assert_sealed, begin,
         gate::{self, GATE},
-        is_guarded, is_sealed, package, shell, succeed, usr_flags, wait, wait_for_agent,
+        is_guarded, is_sealed, package, shell,
+        snippet::Snippet,
+        succeed, usr_flags, wait, wait_for_agent,
     };
 
     /// Long enough for the agent to look.
     const MOMENT: Duration = Duration::from_millis(1500);
-
-    /// Somebody else's snippet in apt's configuration, gone with the test.
-    struct Snippet(PathBuf);
-
-    impl Snippet {
-        fn new(name: &str, line: &str) -> Self {
-            let path = PathBuf::from("/etc/apt/apt.conf.d").join(name);
-            fs::write(&path, format!("{line}\n")).expect("written");
-            Self(path)
-        }
-    }
-
-    impl Drop for Snippet {
-        fn drop(&mut self) {
-            let _ = fs::remove_file(&self.0);
-        }
-    }
 
     fn install(deb: &str) -> String {
         format!("apt-get -y -q install --reinstall {deb}")

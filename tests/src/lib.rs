@@ -1,5 +1,6 @@
 //! What the scenarios share: shell commands, and looks at the guest that do without rousr.
 
+pub mod archive;
 pub mod attribution;
 pub mod blockers;
 pub mod cost;
@@ -16,6 +17,7 @@ pub mod package;
 pub mod powercut;
 pub mod preserve;
 pub mod sealing;
+pub mod snippet;
 mod swap;
 mod sys;
 mod task;

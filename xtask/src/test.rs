@@ -137,6 +137,7 @@ fn boots(arguments: &Arguments) -> Vec<Boot> {
         &[
             "abuse::root::",
             "dpkg::root::",
+            "frontends::root::",
             "hooks::root::",
             "transactions::root::",
         ],
