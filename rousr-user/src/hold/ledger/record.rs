@@ -184,6 +184,11 @@ pub(super) fn apply_next(entries: &mut Entries, record: Record, origin: &mut Opt
     let Some(name) = record.into_name(origin) else {
         return;
     };
+    // Who is seen to use it still has the path, and no package to tell.
+    let is_known = |known: &Name| known.path == name.path && known.origin.is_some();
+    if name.origin.is_none() && names.iter().any(is_known) {
+        return;
+    }
     names.retain(|known| known.path != name.path);
     // Nearly all have one.
     names.reserve_exact(1);

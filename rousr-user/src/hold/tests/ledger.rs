@@ -90,6 +90,22 @@ fn knows_the_holds_that_are_there() {
     );
 }
 
+/// A later transaction sees only that it is in use, by the name that it had.
+#[test]
+fn a_package_stays_known() {
+    let (_dir, ledger) = ledger();
+    let listed = name(7, "/usr/a");
+    let in_use = Name {
+        origin: None,
+        ..listed.clone()
+    };
+    for name in [&in_use, &listed, &in_use] {
+        let record = Record::preserved(name, at(1));
+        ledger.append([record]).expect("appends");
+    }
+    assert_eq!(ledger.load().0[&7].names, [listed]);
+}
+
 #[test]
 fn a_missing_ledger_is_empty() {
     let (_dir, ledger) = ledger();
