@@ -96,8 +96,8 @@ fn write_view(text: &mut String, status: &Status) -> std::fmt::Result {
     } else {
         writeln!(
             text,
-            "\n{} holds, {}:",
-            status.holds.len(),
+            "\n{}, {}:",
+            number(status.holds.len() as u64, "hold"),
             size(status.bytes())
         )?;
         for hold in &status.holds {
@@ -156,6 +156,7 @@ fn agent_line(agent: Option<&AgentStatus>) -> String {
         hooks,
         ..
     } = agent;
+    let watched = number(*watched as u64, "inode");
     let losses = match agent.losses.values().sum() {
         0_u64 => String::new(),
         lost => format!(", {lost} events lost and answered by asking the kernel"),
@@ -169,15 +170,23 @@ fn agent_line(agent: Option<&AgentStatus>) -> String {
                 "not attached, as nothing is watched"
             };
             format!(
-                "the agent (pid {pid}) counts exactly: BPF programs ({hooks}) {attached}, {watched} inodes watched{losses}"
+                "the agent (pid {pid}) counts exactly: BPF programs ({hooks}) {attached}, {watched} watched{losses}"
             )
         }
         "fanotify" => format!(
-            "the agent (pid {pid}) is told of closes by fanotify, {watched} inodes watched{losses}; {missing}"
+            "the agent (pid {pid}) is told of closes by fanotify, {watched} watched{losses}; {missing}"
         ),
         _ => format!(
             "the agent (pid {pid}) has no tracker, holds go at the next transaction only: {missing}"
         ),
+    }
+}
+
+/// With the noun as it goes with the number.
+fn number(of: u64, what: &str) -> String {
+    match of {
+        1 => format!("1 {what}"),
+        _ => format!("{of} {what}s"),
     }
 }
 
