@@ -224,7 +224,7 @@ mod root {
         /// As somebody would put it back.
         fn drop(&mut self) {
             shell(&format!(
-                "mount -o remount,rw /usr; dpkg --purge rousr-self; \
+                "dpkg --purge rousr-self; systemctl stop rousr; mount -o remount,rw /usr; \
                  install -m 755 {COPY} /usr/sbin/rousr; mount -o remount,ro /usr; \
                  rm -f /etc/apt/apt.conf.d/50other /etc/apt/apt.conf.d/zzz-other; systemctl restart rousr"
             ));
@@ -256,15 +256,7 @@ mod root {
     fn after_its_own_upgrade_and_removal() {
         begin();
         let owned = with_own_package();
-        let table = Packed {
-            name: "table".to_owned(),
-            content: b"1".to_vec(),
-            mode: 0o644,
-        };
-        package::install(&package::build("1", &[table]));
-        let table = format!("{}/table", package::FOLDER);
-        let held = inode(&table);
-        let user = File::open(&table).expect("a file of the package");
+        let (held, user) = with_table();
         let pid = agent_pid();
         succeed("apt-get -y -q remove rousr-self rousr-kinds");
         assert_sealed_without_rousr();
@@ -279,6 +271,42 @@ mod root {
         drop(user);
         wait(SOON, "all is reaped", || holds().is_empty() && is_sealed());
         wait(SOON, "it has ended", || has_ended(&pid));
+        drop(owned);
+        wait_for_agent();
+    }
+
+    /// A file of another package, and who uses it.
+    fn with_table() -> (u64, File) {
+        let table = Packed {
+            name: "table".to_owned(),
+            content: b"1".to_vec(),
+            mode: 0o644,
+        };
+        package::install(&package::build("1", &[table]));
+        let table = format!("{}/table", package::FOLDER);
+        let user = File::open(&table).expect("a file of the package");
+        (inode(&table), user)
+    }
+
+    /// The older one finds what the newer one has held.
+    #[test]
+    fn after_its_own_downgrade() {
+        begin();
+        let owned = with_own_package();
+        let (held, user) = with_table();
+        succeed("apt-get -y -q remove rousr-kinds");
+        assert_eq!(holds(), [held].into());
+        let (pid, before) = (agent_pid(), takeovers());
+        let older = own_package("0.9");
+        succeed(&format!("apt-get -y -q install --allow-downgrades {older}"));
+        assert_sealed();
+        wait(SOON, "the older image", || takeovers() == before + 1);
+        wait(SOON, "the newer one is reaped", || {
+            holds() == [held].into() && is_sealed()
+        });
+        assert_eq!(agent_pid(), pid, "the same process");
+        drop(user);
+        wait_for_reap();
         drop(owned);
         wait_for_agent();
     }
