@@ -150,7 +150,11 @@ mod root {
                 "{what}: {}",
                 tried.output
             );
-            assert_eq!(State::look(&agent), before, "{what}: {}", tried.output);
+            // While /usr is open what anybody runs of it is held, too, and noted.
+            let mut after = State::look(&agent);
+            after.holds.retain(|inode| before.holds.contains(inode));
+            after.files[0].truncate(before.files[0].len());
+            assert_eq!(after, before, "{what}: {}", tried.output);
         }
         succeed("rousr seal");
         assert_sealed();
