@@ -99,53 +99,69 @@ impl Ledger {
         }
     }
 
+    /// What it says of these holds, as far as it can be read.
+    pub fn recall_of(&self, inodes: &[u64]) -> Entries {
+        let of = |entries: &Entries| {
+            let known = |inode| entries.get_key_value(inode);
+            let known = inodes.iter().filter_map(known);
+            known
+                .map(|(&inode, entry)| (inode, entry.clone()))
+                .collect()
+        };
+        match self.recent.take(&self.path) {
+            Some(entries) => {
+                let some = of(&entries);
+                self.recent.put(&self.path, entries);
+                some
+            }
+            None => of(&self.load().0),
+        }
+    }
+
     /// Appends `records`.
     pub fn append(&self, records: impl IntoIterator<Item = Record>) -> Result<(), Unwritable> {
         let mut records = records.into_iter().peekable();
         if records.peek().is_none() {
             return Ok(());
         }
-        let mut known = self.recent.take(&self.path);
+        let mut known = self.recent.take(&self.path).or_else(|| self.read_small());
         let mut origin = None;
-        self.write(records, |record| {
+        step("append to the ledger");
+        let written = |record| {
             if let Some(entries) = &mut known {
                 record::apply_next(entries, record, &mut origin);
             }
-        })?;
+        };
+        json_lines::append(&self.path, records, written).map_err(self.unwritable())?;
+        // Exactly what the file says now: else somebody would believe it, and not write what it lacks.
         if let Some(entries) = known {
             self.recent.put(&self.path, entries);
         }
         Ok(())
     }
 
-    fn write(
-        &self,
-        records: impl IntoIterator<Item = Record>,
-        written: impl FnMut(Record),
-    ) -> Result<(), Unwritable> {
-        step("append to the ledger");
-        json_lines::append(&self.path, records, written).map_err(self.unwritable())
+    /// What it says, where that is read soon and without damage.
+    fn read_small(&self) -> Option<Entries> {
+        let (entries, damage) = self.is_small().then(|| self.load())?;
+        damage.is_empty().then_some(entries)
     }
 
     /// Says that these holds are gone: by a line for each, or where nearly all of a large ledger is
-    /// about them by one without them.
+    /// about them by one without them. `entries` is all that it says.
     pub fn remove(
         &self,
         mut entries: Entries,
         gone: &[(Event, u64)],
         now: SystemTime,
     ) -> Result<(), Unwritable> {
-        let is_written_anew = gone.len() > entries.len() / 4 * 3 && !self.is_small();
-        if !is_written_anew && !gone.is_empty() {
+        if gone.len() * 4 <= entries.len() * 3 || self.is_small() {
             let record = |&(event, inode)| Record::removed(event, inode, entries.get(&inode), now);
-            self.write(gone.iter().map(record), drop)?;
+            return self.append(gone.iter().map(record));
         }
         for (_, inode) in gone {
             entries.remove(inode);
         }
-        if is_written_anew {
-            self.rewrite(&entries, None)?;
-        }
+        self.rewrite(&entries, None)?;
         self.recent.put(&self.path, entries);
         Ok(())
     }
@@ -190,7 +206,7 @@ impl Ledger {
         fs::metadata(&self.path).map_or(0, |file| file.len())
     }
 
-    /// Whole or not at all: here a crash could leave nothing of what was there.
+    /// The old one or the new one, whole: here a crash could leave nothing of what was there.
     fn replace(&self, lines: &[u8], aside: Option<&Path>) -> io::Result<()> {
         let new = self.path.with_extension("new");
         let mut file = File::create(&new)?;

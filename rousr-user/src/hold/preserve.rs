@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::find::lasting;
 use super::place::{Place, Places};
+use super::reap::Reap;
 use super::store::{DIRECTORY, Store, inode_of, is_hold, name_of};
 use crate::sys::links::{Links, Source, Stat};
 
@@ -199,8 +200,9 @@ impl<L: Links> Store<'_, L> {
         } in names
         {
             let outcome = match self.remove(inode) {
-                Ok(_) => {
-                    preserved.held = preserved.held.saturating_sub(1);
+                Ok(removed) => {
+                    // Once, also where two names led to it.
+                    preserved.held -= u64::from(removed == Reap::Gone);
                     self.hold_at(places, &path, Check::Now)
                 }
                 Err(_) => Err(Reason::Occupied(inode)),

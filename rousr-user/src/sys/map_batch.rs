@@ -1,8 +1,9 @@
 //! Many elements of a BPF map, written by one call.
 
 use std::io;
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _};
 
+use aya::{Pod, maps::IterableMap};
 use zerocopy::{Immutable, IntoBytes};
 
 /// `BPF_MAP_UPDATE_BATCH` of bpf(2), Linux 5.6.
@@ -23,8 +24,6 @@ struct Batch {
 
 /// Sets each key to its value. What a key was set to before is replaced.
 ///
-/// `K` and `V` are as long as the map's keys and values.
-///
 /// # Errors
 ///
 /// Those of bpf(2): some of the elements may be written then. E2BIG: the map is full. Ends with EINVAL where
@@ -33,10 +32,10 @@ struct Batch {
 /// # Panics
 ///
 /// Panics where they are more than a map can hold, which is 2^32 elements.
-pub fn update<K, V>(map: BorrowedFd<'_>, keys: &[K], values: &[V]) -> io::Result<()>
+pub fn update<K, V>(map: &impl IterableMap<K, V>, keys: &[K], values: &[V]) -> io::Result<()>
 where
-    K: IntoBytes + Immutable,
-    V: IntoBytes + Immutable,
+    K: Pod + IntoBytes + Immutable,
+    V: Pod + IntoBytes + Immutable,
 {
     if keys.len() != values.len() {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
@@ -50,13 +49,13 @@ where
         keys: keys.as_bytes().as_ptr() as u64,
         values: values.as_bytes().as_ptr() as u64,
         count: u32::try_from(keys.len()).expect("fewer than a map can hold"),
-        map: map.as_raw_fd().cast_unsigned(),
+        map: map.map().fd().as_fd().as_raw_fd().cast_unsigned(),
         element_flags: 0,
         flags: 0,
     };
     // SAFETY: the kernel reads `batch`, of the size that it is told, and from the slices as many elements as
-    // these have, each as long as the map's own, which the caller sees to; it writes the number of elements
-    // that it took to `batch.count`. All of them outlive the call.
+    // these have, each as long as the map's own: aya compares the sizes of `K` and `V` with the map's before it
+    // makes a typed one. It writes the number of elements that it took to `batch.count`. All outlive the call.
     let ended = unsafe {
         libc::syscall(
             libc::SYS_bpf,

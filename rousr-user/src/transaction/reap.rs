@@ -87,23 +87,22 @@ impl<M: Mounts, L: Links + Clone, S: Leases> Keeper<M, L, S> {
             Err(error) => reaping.errors.push(error.to_string()),
         }
         let unlinked = unlinked.unwrap_or_else(|error| vec![Err(error.to_string())]);
-        let (entries, _) = self.ledger.recall();
+        let gone = unlinked.iter().flatten().map(|gone| gone.inode);
+        let entries = self.ledger.recall_of(&gone.collect::<Vec<u64>>());
         let now = SystemTime::now();
-        let mut removed = Vec::new();
+        let mut records = Vec::new();
         for unlinked in unlinked {
             match unlinked {
                 Ok(gone) => {
                     let entry = entries.get(&gone.inode);
                     let record = Record::removed(Event::Reaped, gone.inode, entry, now);
-                    removed.push((Event::Reaped, gone.inode));
+                    records.push(record.clone());
                     reaping.reaped.push(Reaped { record, ..gone });
                 }
                 Err(error) => reaping.errors.push(error),
             }
         }
-        if let Err(error) = self.ledger.remove(entries, &removed, now) {
-            reaping.errors.push(error.to_string());
-        }
+        self.annotate(records, &mut reaping.errors);
         tracker.rest();
         Ok(reaping)
     }

@@ -4,9 +4,10 @@ use std::os::fd::AsFd as _;
 
 use super::EventLoop;
 use crate::{
+    hold::Caught,
     seal::Level,
     track::{Newcomer, Tracker},
-    transaction::history::What,
+    transaction::{Error, history::What},
 };
 
 impl<T: Tracker> EventLoop<T> {
@@ -34,6 +35,15 @@ impl<T: Tracker> EventLoop<T> {
     pub(super) fn catch(&mut self, newcomers: &[Newcomer]) {
         let (caught, warnings) = match self.keeper.preserve_opened(newcomers) {
             Ok(caught) => caught,
+            // Somebody is at work for a moment: these are lost, the next ones are not.
+            Err(Error::Lock(_)) => {
+                let missed = newcomers.len() as u64;
+                let caught = Caught {
+                    missed,
+                    ..Caught::default()
+                };
+                (caught, Vec::new())
+            }
             Err(error) => {
                 self.failed("no holds for files that are opened now", &error);
                 // What fails for one fails for all. The next dpkg's are asked for again.

@@ -312,9 +312,41 @@ fn what_was_written_is_not_read_again_unless_somebody_else_wrote() {
     ledger.append([record(3)]).expect("appends");
     assert_eq!(told(&ledger), [2, 3]);
 
-    let (entries, _) = ledger.recall();
-    ledger.remove(entries, &[], at(9)).expect("changes nothing");
+    ledger.append([record(4)]).expect("appends");
     let other = ledger.clone();
-    other.append([record(4)]).expect("appends");
-    assert_eq!(told(&ledger), [2, 3, 4]);
+    other.append([record(5)]).expect("appends");
+    assert_eq!(told(&ledger), [2, 3, 4, 5]);
+
+    ledger.append([record(6)]).expect("appends");
+    let some = ledger.recall_of(&[3, 7]);
+    assert_eq!(some.into_keys().collect::<Vec<u64>>(), [3]);
+    assert_eq!(told(&ledger), [2, 3, 4, 5, 6]);
+}
+
+/// Who believed that it is there would never write it again.
+#[test]
+fn what_could_not_be_written_is_not_recalled() {
+    let (_dir, ledger) = ledger();
+    let record = |inode| Record::preserved(&name(inode, "/usr/a"), at(1));
+    ledger.append([record(1)]).expect("appends");
+    let (mut entries, _) = ledger.recall();
+    // Known to its caller, and to nobody else.
+    entries.insert(2, entries[&1].clone());
+    ledger.remove(entries, &[], at(2)).expect("changes nothing");
+    assert_eq!(ledger.recall(), ledger.load());
+    assert_eq!(ledger.recall().0.into_keys().collect::<Vec<u64>>(), [1]);
+}
+
+#[test]
+fn what_is_damaged_is_told_again_and_again() {
+    let (_dir, ledger) = ledger();
+    let record = |inode| Record::preserved(&name(inode, "/usr/a"), at(1));
+    ledger.append([record(1)]).expect("appends");
+    let bytes = fs::read(ledger.path()).expect("reads");
+    fs::write(ledger.path(), [b"nonsense\n", &bytes[..]].concat()).expect("writes");
+    ledger.append([record(2)]).expect("appends");
+    for _ in 0..2 {
+        let (entries, damage) = ledger.recall();
+        assert_eq!((entries.len(), damage.len()), (2, 1));
+    }
 }

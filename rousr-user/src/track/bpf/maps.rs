@@ -1,6 +1,6 @@
 //! The maps, as user space keeps them.
 
-use std::{collections::HashSet, os::fd::AsFd as _};
+use std::collections::HashSet;
 
 use aya::{
     Pod,
@@ -200,7 +200,7 @@ where
     K: Pod + IntoBytes + Immutable,
     V: Pod + IntoBytes + Immutable,
 {
-    map_batch::update(map.map().fd().as_fd(), keys, values).map_err(|io_error| {
+    map_batch::update(map, keys, values).map_err(|io_error| {
         MapError::SyscallError(SyscallError {
             call: "bpf_map_update_batch",
             io_error,
