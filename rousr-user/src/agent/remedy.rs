@@ -147,12 +147,14 @@ impl Remedy {
         let words: &[&str] = match self {
             Self::ChangeDirectory { .. } | Self::RestartContainer { .. } => &[],
             Self::Reexecute { user: None } => &["systemctl", "daemon-reexec"],
+            // The same by the signal that systemd(1) has for it: by the user's bus it is possible only
+            // where that user has one, which takes the package dbus-user-session.
             Self::Reexecute { user: Some(user) } => &[
                 "systemctl",
-                "--user",
-                "-M",
-                &format!("{user}@"),
-                "daemon-reexec",
+                "kill",
+                "--kill-whom=main",
+                "--signal=SIGRTMIN+25",
+                &format!("user@{user}.service"),
             ],
             Self::Restart { unit, user: None } => &["systemctl", "restart", unit],
             Self::Restart {
@@ -257,7 +259,7 @@ mod tests {
             ),
             (
                 remedy(7, "systemd", manager, map),
-                "systemctl --user -M 1000@ daemon-reexec",
+                "systemctl kill --kill-whom=main --signal=SIGRTMIN+25 user@1000.service",
             ),
             (
                 remedy(7, "(sd-pam)", manager, map),

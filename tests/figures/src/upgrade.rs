@@ -12,7 +12,7 @@ pub enum Frontend {
     Aptitude,
     /// `unattended-upgrade`, in steps as small as can be: its default.
     UnattendedUpgrades,
-    /// `dpkg -i` of all package files.
+    /// `dpkg -i` of all package files, and again of what it refused for the order.
     Dpkg,
 }
 
@@ -30,6 +30,8 @@ pub struct Task {
 pub struct Change {
     /// Its name.
     pub name: String,
+    /// The source that it is built from.
+    pub source: String,
     /// The version before.
     pub old: String,
     /// The version after.

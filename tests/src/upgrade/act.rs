@@ -67,7 +67,11 @@ fn command(frontend: Frontend) -> String {
         Frontend::Apt => "apt -y full-upgrade".to_owned(),
         Frontend::Aptitude => "aptitude -y full-upgrade".to_owned(),
         Frontend::UnattendedUpgrades => "unattended-upgrade -v".to_owned(),
-        Frontend::Dpkg => format!("dpkg -i --force-confold {NEWER}/*.deb"),
+        // What pre-depends on a package that is only unpacked so far is refused: dpkg orders nothing by itself.
+        // Whoever upgrades by it alone does the rest in a second run.
+        Frontend::Dpkg => format!(
+            "dpkg='dpkg -i --skip-same-version --force-confold'; $dpkg {NEWER}/*.deb || $dpkg {NEWER}/*.deb || $dpkg {NEWER}/*.deb"
+        ),
     }
 }
 

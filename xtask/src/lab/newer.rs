@@ -130,11 +130,7 @@ pub(crate) fn provide() -> Result<()> {
             repack(&deb, change, &versions)?;
         }
     }
-    index(draft.path())?;
-    fs::write(
-        draft.path().join(LIST),
-        serde_json::to_string_pretty(&changes)?,
-    )?;
+    publish(&changes, draft.path())?;
     cache::publish(draft, &target)
 }
 
@@ -157,7 +153,11 @@ fn plan(archive: &Archive, changing: &[&Installed]) -> Result<Vec<Change>> {
     }
     let change = |&package: &&Installed| {
         let Installed {
-            name, version, kib, ..
+            name,
+            version,
+            source,
+            kib,
+            ..
         } = package;
         let newest = newest
             .get(name)
@@ -165,6 +165,7 @@ fn plan(archive: &Archive, changing: &[&Installed]) -> Result<Vec<Change>> {
         let is_repacked = version == newest;
         Ok(Change {
             name: name.clone(),
+            source: source.clone(),
             old: version.clone(),
             new: match is_repacked {
                 true => format!("{version}+rousr1"),
@@ -257,6 +258,22 @@ fn listed(folder: &Path) -> Result<Vec<PathBuf>> {
     fs::read_dir(folder)?
         .map(|entry| Ok(entry?.path()))
         .collect()
+}
+
+/// Copies the packages of `changes` into `folder`, as a repository and with the list.
+pub(crate) fn copy(changes: &[Change], folder: &Path) -> Result<()> {
+    for Change { name, .. } in changes {
+        let deb = format!("{name}.deb");
+        fs::copy(self::folder()?.join(&deb), folder.join(&deb)).context(deb)?;
+    }
+    publish(changes, folder)
+}
+
+/// Writes index and list of a folder that has the packages.
+fn publish(changes: &[Change], folder: &Path) -> Result<()> {
+    index(folder)?;
+    let list = serde_json::to_string_pretty(changes)?;
+    fs::write(folder.join(LIST), list).context(LIST)
 }
 
 /// Makes the folder a repository that is what unattended-upgrades takes for Debian's security archive.

@@ -27,6 +27,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum)]
     frontend: Vec<Frontend>,
 
+    /// Only the packages of these sources; of all that change where not given
+    #[arg(long, value_name = "SOURCE")]
+    source: Vec<String>,
+
     /// Print one JSON object instead of a table
     #[arg(long, action = ArgAction::SetTrue)]
     json: bool,
@@ -41,7 +45,7 @@ enum Frontend {
     Aptitude,
     /// unattended-upgrade, with a run of dpkg for every few packages
     UnattendedUpgrades,
-    /// dpkg -i of all package files
+    /// dpkg -i of all package files, and again of what it refused for the order
     Dpkg,
 }
 
@@ -90,7 +94,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         [] => Frontend::value_variants(),
         some => some,
     };
-    let bench = Bench::build(arguments.kernel)?;
+    let bench = Bench::build(arguments.kernel, &arguments.source)?;
     let mut upgrades = Upgrades {
         kernel: arguments.kernel.name(),
         changes: bench.changes.clone(),
@@ -99,7 +103,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     for &frontend in frontends {
         let report = bench.upgrade(frontend)?;
         if !arguments.json {
-            print!("{}", view::faults(frontend, &report));
+            print!("{}", view::details(frontend, &report));
         }
         upgrades.reports.push(Upgrade { frontend, report });
     }

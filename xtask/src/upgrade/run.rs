@@ -4,10 +4,9 @@ use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use rousr_figures::upgrade::{Change, Line, Report, Task};
 
 use super::Frontend;
@@ -16,7 +15,7 @@ use crate::install::{self, Installed};
 use crate::lab::kernel::Kernel;
 use crate::lab::{busybox, newer};
 use crate::lines::Lines;
-use crate::{cargo, lab, process, say};
+use crate::{cargo, lab, say};
 
 /// More than unattended-upgrades takes in a guest that shares its processors.
 const TIMEOUT: Duration = Duration::from_secs(5400);
@@ -47,12 +46,22 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    pub(super) fn build(kernel: Kernel) -> Result<Self> {
+    /// With the packages of these sources only, if any are named.
+    pub(super) fn build(kernel: Kernel, sources: &[String]) -> Result<Self> {
+        let mut changes = newer::changes()?.context("the newer packages come first")?;
+        for source in sources {
+            let mut all = changes.iter();
+            ensure!(
+                all.any(|change| change.source == *source),
+                "--source {source}: none that changes"
+            );
+        }
+        changes.retain(|change| sources.is_empty() || sources.contains(&change.source));
         let bench = Self {
             kernel,
             folder: lab::workspace().join("target/upgrade"),
             installed: install::build(false)?,
-            changes: newer::changes()?.context("the newer packages come first")?,
+            changes,
         };
         let share = bench.share();
         fs::create_dir_all(&share).with_context(|| format!("cannot make {}", share.display()))?;
@@ -62,11 +71,8 @@ impl Bench {
         if packages.exists() {
             fs::remove_dir_all(&packages)?;
         }
-        process::read(
-            Command::new("cp")
-                .args(["-r", "--reflink=auto"])
-                .args([newer::folder()?, packages]),
-        )?;
+        fs::create_dir(&packages)?;
+        newer::copy(&bench.changes, &packages)?;
         Ok(bench)
     }
 

@@ -4,18 +4,22 @@ use rousr_figures::upgrade::{Change, Report};
 
 use super::{Frontend, Upgrade, Upgrades};
 
-/// What was found wrong with one.
-pub(super) fn faults(frontend: Frontend, report: &Report) -> String {
+/// What the table has no room for, and what was found wrong.
+pub(super) fn details(frontend: Frontend, report: &Report) -> String {
     let name = frontend.name();
-    let faults = report.faults.iter();
-    faults
-        .map(|fault| {
-            format!(
-                "{name}: FAILED: {}\n",
-                fault.trim_end().replace('\n', "\n    ")
-            )
-        })
-        .collect()
+    let mut text = format!(
+        "{name}: exit {}, {} upgraded, {}; held by {}; by hand: {}\n",
+        report.status,
+        report.upgraded,
+        report.level,
+        report.units.join(", "),
+        report.by_hand.join("; "),
+    );
+    for fault in &report.faults {
+        let fault = fault.trim_end().replace('\n', "\n    ");
+        text += &format!("{name}: FAILED: {fault}\n");
+    }
+    text
 }
 
 /// All of them, as docs/upgrades.md has it.
@@ -68,6 +72,7 @@ mod tests {
     fn a_row_has_what_came_of_it() {
         let change = |is_repacked| Change {
             name: "a".into(),
+            source: "a".into(),
             old: "1".into(),
             new: "2".into(),
             kib: 1024,
@@ -82,12 +87,14 @@ mod tests {
             holds: 12,
             bytes: 3 << 19,
             units: vec!["init.scope".into()],
+            by_hand: vec!["a".into(), "b".into()],
             faults: vec!["one\ntwo\n".into()],
             ..Report::default()
         };
         assert_eq!(
-            faults(Frontend::UnattendedUpgrades, &report),
-            "unattended-upgrades: FAILED: one\n    two\n"
+            details(Frontend::UnattendedUpgrades, &report),
+            "unattended-upgrades: exit 0, 3 upgraded, sealed; held by init.scope; by hand: a; b\n\
+             unattended-upgrades: FAILED: one\n    two\n"
         );
         let text = table(&Upgrades {
             kernel: "6.12",
