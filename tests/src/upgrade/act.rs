@@ -70,7 +70,7 @@ fn command(frontend: Frontend) -> String {
         // What pre-depends on a package that is only unpacked so far is refused: dpkg orders nothing by itself.
         // Whoever upgrades by it alone does the rest in a second run.
         Frontend::Dpkg => format!(
-            "dpkg='dpkg -i --skip-same-version --force-confold'; $dpkg {NEWER}/*.deb || $dpkg {NEWER}/*.deb || $dpkg {NEWER}/*.deb"
+            "dpkg='dpkg -i --skip-same-version --force-confold'; ($dpkg {NEWER}/*.deb || $dpkg {NEWER}/*.deb) && dpkg --configure -a"
         ),
     }
 }
