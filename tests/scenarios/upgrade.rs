@@ -4,8 +4,8 @@ mod root {
     use std::{collections::BTreeSet, time::Duration};
 
     use rousr_tests::{
-        assert_sealed, begin, holds, inode, json, metric, orphans, status, succeed, wait,
-        wait_for_reap,
+        SOON, assert_sealed, begin, holds, inode, json, metric, orphans, shell, status, succeed,
+        wait, wait_for_reap,
     };
 
     const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/libcrypto.so.3";
@@ -85,6 +85,40 @@ mod root {
         assert!(gone["lastHolder"]["comm"].is_string(), "{told:#}");
         let text = succeed("rousr history");
         assert!(text.contains("libcrypto.so.3 was held for "), "{text}");
+    }
+
+    /// A user's manager executes itself anew, where that user has no bus by which it could be asked.
+    #[test]
+    fn a_users_manager_without_a_bus() {
+        begin();
+        succeed(
+            "systemctl unmask systemd-logind && systemctl start dbus systemd-logind user@0.service",
+        );
+        let bus = std::path::Path::new("/run/user/0/bus");
+        assert!(!bus.exists(), "the guest has no dbus-user-session");
+        let library = succeed("echo /usr/lib/x86_64-linux-gnu/systemd/libsystemd-core-*.so");
+        let library = library.trim();
+        let old = inode(library);
+        succeed(&format!(
+            "rousr exec -- sh -c 'cp -a {library} {library}.new && mv {library}.new {library}'"
+        ));
+        let has_old = || {
+            let status = status();
+            let holds = status["holds"].as_array().expect("holds").iter();
+            let holders = holds
+                .filter(|hold| hold["inode"] == old)
+                .filter_map(|hold| hold["holders"].as_array())
+                .flatten();
+            let mut managers = holders.filter(|holder| holder["comm"] == "systemd");
+            managers.any(|manager| manager["unit"] == "user@0.service")
+        };
+        assert!(has_old(), "{:#}", status());
+        let told = shell("rousr restart --yes").output;
+        assert!(told.contains(" user@0.service\n"), "{told}");
+        wait(SOON, "the manager runs the new library", || !has_old());
+        succeed("systemctl stop user@0.service");
+        wait_for_reap();
+        succeed("systemctl mask --now systemd-logind");
     }
 
     /// Makes every holder go, as an administrator would.
