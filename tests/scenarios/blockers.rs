@@ -6,13 +6,17 @@ mod root {
     use rousr_tests::{assert_sealed, begin, shell, succeed, wait};
     use serde_json::Value;
 
-    const FOLDER: &str = "/usr/share/rousr-blockers";
+    /// So long that the kernel program tells no path of what is opened in it: that gets no hold as a newcomer.
+    const FOLDER: &str = "/usr/share/rousr-blockers-\
+        in-a-folder-with-a-name-of-two-hundred-bytes-and-more-as-the-record-of-a-newcomer-has-no-room-for-it-\
+        so-that-what-is-opened-here-while-usr-is-open-and-is-removed-by-hand-then-becomes-an-orphan-again-\
+        as-everything-did";
 
     /// A descriptor in flight in a socket, and no other of the file.
     const IN_FLIGHT: &str = r#"
-import os, socket, time
+import os, socket, sys, time
 one, other = socket.socketpair()
-opened = os.open("/usr/share/rousr-blockers/sent", os.O_RDONLY)
+opened = os.open(sys.argv[1], os.O_RDONLY)
 socket.send_fds(one, [b"."], [opened])
 os.close(opened)
 open("/run/holder.ready", "w")
@@ -49,7 +53,7 @@ time.sleep(100000)
         let _ = fs::remove_file("/run/holder.ready");
         fs::write("/run/holder.py", IN_FLIGHT).expect("/run is writable");
         succeed(&format!(
-            "systemd-run -q --unit rousr-sends python3 /run/holder.py; \
+            "systemd-run -q --unit rousr-sends python3 /run/holder.py {FOLDER}/sent; \
              systemd-run -q --unit rousr-runs {FOLDER}/program 1000; \
              systemd-run -q --unit rousr-stands -p WorkingDirectory={FOLDER}/outer/inner sleep 1000"
         ));
