@@ -7,7 +7,12 @@ mod root {
         Background, assert_sealed, begin, flags_of, package, shell, status, succeed, wait,
     };
 
-    const FIXED: &str = "/usr/share/rousr-fixed";
+    /// So long that the kernel program tells no path of it: chattr(1) opens it while /usr is open, and it is to get
+    /// no hold as a newcomer before it is immutable.
+    const FIXED: &str = "/usr/share/rousr-fixed-\
+        a-file-with-a-name-of-two-hundred-bytes-and-more-as-the-record-of-a-newcomer-has-no-room-for-it-\
+        so-that-what-is-opened-here-while-usr-is-open-and-is-made-immutable-then-has-no-hold-before-\
+        as-it-had-none-until-now";
     const SECONDS: Duration = Duration::from_secs(60);
 
     fn reader(path: &str) -> Background {
