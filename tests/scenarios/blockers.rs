@@ -3,14 +3,12 @@
 mod root {
     use std::{fs, time::Duration};
 
-    use rousr_tests::{assert_sealed, begin, shell, succeed, wait};
+    use rousr_tests::{assert_sealed, begin, shell, succeed, untold, wait};
     use serde_json::Value;
 
-    /// So long that the kernel program tells no path of what is opened in it: that gets no hold as a newcomer.
-    const FOLDER: &str = "/usr/share/rousr-blockers-\
-        in-a-folder-with-a-name-of-two-hundred-bytes-and-more-as-the-record-of-a-newcomer-has-no-room-for-it-\
-        so-that-what-is-opened-here-while-usr-is-open-and-is-removed-by-hand-then-becomes-an-orphan-again-\
-        as-everything-did";
+    fn folder() -> String {
+        untold("rousr-blockers")
+    }
 
     /// A descriptor in flight in a socket, and no other of the file.
     const IN_FLIGHT: &str = r#"
@@ -33,7 +31,7 @@ time.sleep(100000)
     /// The blocker of this kind and name, which the kernel calls deleted.
     #[track_caller]
     fn blocker<'t>(told: &'t Value, kind: &str, name: &str) -> &'t Value {
-        let path = format!("{FOLDER}{name} (deleted)");
+        let path = format!("{}{name} (deleted)", folder());
         let blockers = told["blockers"].as_array().expect("a list");
         let found = blockers
             .iter()
@@ -44,28 +42,29 @@ time.sleep(100000)
     #[test]
     fn what_the_kernel_counts_is_shown_or_missed() {
         begin();
+        let folder = folder();
         succeed(&format!(
-            "rousr unseal && mkdir -p {FOLDER}/outer/inner && cd {FOLDER} && touch sent bound && \
+            "rousr unseal && mkdir -p {folder}/outer/inner && cd {folder} && touch sent bound && \
              truncate -s 1M image && cp /usr/bin/sleep program && modprobe -q loop; \
-             touch /run/bound && mount --bind {FOLDER}/bound /run/bound && mount -o remount,bind,ro /run/bound \
+             touch /run/bound && mount --bind {folder}/bound /run/bound && mount -o remount,bind,ro /run/bound \
              && losetup -r /dev/loop0 image"
         ));
         let _ = fs::remove_file("/run/holder.ready");
         fs::write("/run/holder.py", IN_FLIGHT).expect("/run is writable");
         succeed(&format!(
-            "systemd-run -q --unit rousr-sends python3 /run/holder.py {FOLDER}/sent; \
-             systemd-run -q --unit rousr-runs {FOLDER}/program 1000; \
-             systemd-run -q --unit rousr-stands -p WorkingDirectory={FOLDER}/outer/inner sleep 1000"
+            "systemd-run -q --unit rousr-sends python3 /run/holder.py {folder}/sent; \
+             systemd-run -q --unit rousr-runs {folder}/program 1000; \
+             systemd-run -q --unit rousr-stands -p WorkingDirectory={folder}/outer/inner sleep 1000"
         ));
         wait(Duration::from_secs(60), "all of them are ready", || {
             fs::exists("/run/holder.ready").unwrap_or(false)
                 && shell(&format!(
-                    "readlink /proc/*/cwd | grep -qx {FOLDER}/outer/inner"
+                    "readlink /proc/*/cwd | grep -qx {folder}/outer/inner"
                 ))
                 .status
                     == 0
         });
-        succeed(&format!("rm -r {FOLDER}"));
+        succeed(&format!("rm -r {folder}"));
         assert_eq!(shell("rousr seal").status, 1, "/usr cannot be sealed");
 
         let all = told();

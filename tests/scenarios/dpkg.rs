@@ -8,9 +8,9 @@ mod root {
     };
 
     use rousr_tests::{
-        Background, SOON, assert_sealed, begin, holds, inode, is_sealed, json,
+        Background, SOON, assert_sealed, begin, holds, inode, is_sealed,
         package::{self, FOLDER, Packed},
-        shell, succeed, usr_flags, wait, wait_for_agent, wait_for_reap,
+        shell, succeed, transactions, usr_flags, wait, wait_for_agent, wait_for_reap,
     };
 
     fn file() -> String {
@@ -36,14 +36,6 @@ mod root {
 
     fn dpkg(arguments: &str) -> String {
         succeed(&format!("cd '/run/some debs' && dpkg {arguments}"))
-    }
-
-    fn transactions() -> Vec<serde_json::Value> {
-        let told = json("rousr history --json");
-        told["transactions"]
-            .as_array()
-            .expect("transactions")
-            .clone()
     }
 
     fn packages_of_the_last() -> serde_json::Value {

@@ -9,10 +9,10 @@ mod root {
 
     use rousr_tests::{
         archive::Archive,
-        assert_sealed, begin, holds, inode, json, orphans,
+        assert_sealed, begin, holds, inode, orphans,
         package::{self, FOLDER, Packed},
         snippet::Snippet,
-        succeed, wait_for_reap,
+        succeed, transactions, wait_for_reap,
     };
 
     fn built(version: &str) -> PathBuf {
@@ -53,14 +53,6 @@ mod root {
         drop(users);
         wait_for_reap();
         told
-    }
-
-    fn transactions() -> Vec<serde_json::Value> {
-        let told = json("rousr history --json");
-        told["transactions"]
-            .as_array()
-            .expect("transactions")
-            .clone()
     }
 
     #[track_caller]

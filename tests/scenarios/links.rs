@@ -4,15 +4,9 @@ mod root {
     use std::{fs, time::Duration};
 
     use rousr_tests::{
-        Background, assert_sealed, begin, flags_of, package, shell, status, succeed, wait,
+        Background, assert_sealed, begin, flags_of, package, shell, status, succeed, untold, wait,
     };
 
-    /// So long that the kernel program tells no path of it: chattr(1) opens it while /usr is open, and it is to get
-    /// no hold as a newcomer before it is immutable.
-    const FIXED: &str = "/usr/share/rousr-fixed-\
-        a-file-with-a-name-of-two-hundred-bytes-and-more-as-the-record-of-a-newcomer-has-no-room-for-it-\
-        so-that-what-is-opened-here-while-usr-is-open-and-is-made-immutable-then-has-no-hold-before-\
-        as-it-had-none-until-now";
     const SECONDS: Duration = Duration::from_secs(60);
 
     fn reader(path: &str) -> Background {
@@ -26,21 +20,23 @@ mod root {
     #[test]
     fn an_immutable_file_in_use_is_told() {
         begin();
+        // chattr(1) opens it while /usr is open, and before it is immutable.
+        let fixed = untold("rousr-fixed");
         succeed(&format!(
-            "rousr exec sh -c 'echo old >{FIXED} && chattr +i {FIXED}'"
+            "rousr exec sh -c 'echo old >{fixed} && chattr +i {fixed}'"
         ));
-        let user = reader(FIXED);
+        let user = reader(&fixed);
         let told = package::install(&package::build("1", &[]));
         assert!(
-            told.contains(&format!("{FIXED}: it is immutable (lsattr)")),
+            told.contains(&format!("{fixed}: it is immutable (lsattr)")),
             "{told}"
         );
         assert_sealed();
-        assert_eq!(fs::read_to_string(FIXED).expect("is there"), "old\n");
+        assert_eq!(fs::read_to_string(&fixed).expect("is there"), "old\n");
         succeed("apt-get -y -q purge rousr-kinds");
         drop(user);
         succeed(&format!(
-            "rousr exec sh -c 'chattr -i {FIXED} && rm {FIXED}'"
+            "rousr exec sh -c 'chattr -i {fixed} && rm {fixed}'"
         ));
         assert_sealed();
     }

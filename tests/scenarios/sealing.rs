@@ -5,7 +5,7 @@ mod root {
 
     use rousr_tests::{
         Background, SOON, assert_sealed, begin, holds, is_guarded, is_sealed, metric, package,
-        shell, succeed, usr_flags, wait, wait_for_agent, wait_for_reap,
+        shell, succeed, untold, usr_flags, wait, wait_for_agent, wait_for_reap,
     };
 
     /// Ends with the test: apt at work on a writable /usr, in a hook that does not end.
@@ -63,8 +63,7 @@ mod root {
 
     /// Ends with the test: what has a file of /usr open that is removed then, without a hold.
     fn orphan(open: &str) -> Background {
-        // The kernel program tells no path that long, so that it gets none as a newcomer either.
-        let file = format!("/usr/share/rousr-orphan-{}", "x".repeat(230));
+        let file = untold("rousr-orphan");
         succeed(&format!("echo > {file}"));
         let user = Background::start(&format!("sh -c 'exec 9{open}{file}; exec sleep 1000'"));
         wait(Duration::from_secs(60), "it is open", || {

@@ -94,6 +94,19 @@ impl Background {
             .expect("sh runs");
         Self(child)
     }
+
+    /// rousr's agent, in a guest without an init. What it says is in /run/agent.log.
+    pub(crate) fn agent() -> io::Result<Self> {
+        for folder in ["/run/rousr", "/var/lib/rousr"] {
+            fs::create_dir_all(folder)?;
+        }
+        Ok(Self::start("rousr agent 2>/run/agent.log"))
+    }
+
+    /// Its process: the shell becomes the program.
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
 }
 
 impl Drop for Background {
@@ -340,6 +353,26 @@ pub fn status() -> serde_json::Value {
 pub fn json(command: &str) -> serde_json::Value {
     let told = succeed(command);
     serde_json::from_str(&told).unwrap_or_else(|error| panic!("{command}: {error}: {told}"))
+}
+
+/// What `rousr history` tells of each transaction, the last one last.
+///
+/// # Panics
+///
+/// Panics where it tells nothing.
+#[track_caller]
+pub fn transactions() -> Vec<serde_json::Value> {
+    let told = json("rousr history --json");
+    told["transactions"]
+        .as_array()
+        .expect("transactions")
+        .clone()
+}
+
+/// A path below /usr/share of which the kernel program tells nobody, as its record has no room for it: a file
+/// there, or in a folder of that name, gets no hold as a newcomer.
+pub fn untold(name: &str) -> String {
+    format!("/usr/share/{name}-{}", "x".repeat(230))
 }
 
 /// One of the agent's metrics, by its name and labels.

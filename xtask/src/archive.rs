@@ -189,11 +189,7 @@ fn packages(shown: &str) -> Vec<Package> {
 }
 
 fn package(stanza: &str) -> Option<Package> {
-    let field = |name: &str| {
-        stanza
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-    };
+    let field = |name: &str| field(stanza, name);
     let depends = field("Depends").unwrap_or_default();
     Some(Package {
         name: field("Package")?.to_owned(),
@@ -204,6 +200,12 @@ fn package(stanza: &str) -> Option<Package> {
             .map(str::to_owned)
             .collect(),
     })
+}
+
+/// The value of a field in a paragraph of a control file.
+pub(crate) fn field<'s>(stanza: &'s str, name: &str) -> Option<&'s str> {
+    let mut lines = stanza.lines();
+    lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
 #[cfg(test)]

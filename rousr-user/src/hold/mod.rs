@@ -16,7 +16,6 @@ pub mod escape;
 mod find;
 pub mod ledger;
 pub mod lock;
-mod names;
 mod newcomers;
 mod place;
 pub mod preserve;

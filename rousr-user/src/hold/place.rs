@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::preserve::is_missing;
+use super::store::DIRECTORY;
 use crate::sys::links::{Links, Source};
 
 /// Directories that are kept open, of those that were asked for last: fewer than apt's limit of descriptors.
@@ -34,9 +35,9 @@ pub(super) struct Below<'p> {
 }
 
 impl<'p> Below<'p> {
-    /// Relative to the mount's root.
-    pub(super) fn directory(&self) -> &'p Path {
-        self.folder
+    /// Whether it is an entry of the hold directory: no name to tell by that an inode is kept.
+    pub(super) fn is_hold(&self) -> bool {
+        self.folder == DIRECTORY
     }
 
     /// For the calls: the kernel looks up the name alone.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::find::lasting;
 use super::place::{Place, Places};
 use super::reap::Reap;
-use super::store::{DIRECTORY, Store, inode_of, is_hold, name_of};
+use super::store::{Store, inode_of, is_hold, name_of};
 use crate::sys::links::{Links, Source, Stat};
 
 /// The package that a file belongs to, and what is about to happen to it.
@@ -238,10 +238,8 @@ impl<L: Links> Store<'_, L> {
                 .read_link(&link)
                 .map_or_else(|_| link.clone(), without_deleted);
             let outcome = match places.find(&path) {
-                // A hold's entry is where a removed file was, and no name to tell it by.
-                Ok(Place::Below(below)) if below.path().starts_with(DIRECTORY) => {
-                    Ok(Outcome::Ignored)
-                }
+                // Where a removed file was, a hold's entry is.
+                Ok(Place::Below(below)) if below.is_hold() => Ok(Outcome::Ignored),
                 Ok(Place::Below(below)) if self.leads_to(below.source(), &stat) => {
                     self.make_hold(below.source(), Check::Now)
                 }

@@ -1,14 +1,13 @@
 //! After dpkg has run: which holds are still good for something.
 
 use super::Error;
-use super::ledger::Entries;
-use super::names::Names;
-use super::place::Places;
+use super::ledger::{Entries, Entry};
+use super::place::{Place, Places};
 use super::reap::{Probe, Reap};
 use super::store::{Census, Hold, Store, Stray};
 use super::verdict::{Usage, Verdict, verdict};
 use crate::sys::lease::Leases;
-use crate::sys::links::Links;
+use crate::sys::links::{Links, Stat};
 
 /// The holds by what they keep.
 #[derive(Debug, Default)]
@@ -44,12 +43,12 @@ impl<L: Links> Store<'_, L> {
             ..Sorted::default()
         };
         let device = (self.links.stat_open(self.dir())).map_or(0, |directory| directory.device);
-        let places = Places::new(&self.links, self.root, self.mount_point);
-        let mut names = Names::new(&self.links, places);
+        let mut places = Places::new(&self.links, self.root, self.mount_point);
         for inode in census.inodes {
             let entry = entries.get(&inode);
-            let mut is_named =
-                |device| entry.is_some_and(|entry| names.lead_to((device, inode), entry));
+            let mut is_named = |device| {
+                entry.is_some_and(|entry| self.is_named((device, inode), entry, &mut places))
+            };
             if is_named(device) {
                 sorted.named.push(inode);
                 continue;
@@ -143,5 +142,18 @@ impl<L: Links> Store<'_, L> {
             }
         }
         trouble.map_or(Ok(()), Err)
+    }
+
+    /// Whether a name that the ledger knows still leads to the inode, and is no hold's.
+    fn is_named(&self, inode: (u64, u64), entry: &Entry, places: &mut Places<'_, L>) -> bool {
+        // Where the hold is the only name the ledger is wrong, not the inode.
+        let leads = |stat: Stat| (stat.device, stat.inode) == inode && stat.links > 1;
+        let mut names = entry.names.iter();
+        names.any(|name| match places.find(&name.path) {
+            Ok(Place::Below(below)) if !below.is_hold() => {
+                self.links.stat(below.source()).is_ok_and(leads)
+            }
+            _ => false,
+        })
     }
 }

@@ -64,8 +64,7 @@ pub fn run(floor: &Path) -> anyhow::Result<Figures> {
 }
 
 fn start_agent() -> Background {
-    succeed("mkdir -p /run/rousr /var/lib/rousr");
-    let agent = Background::start("rousr agent 2>/run/agent.log");
+    let agent = Background::agent().expect("the agent starts");
     wait(Duration::from_secs(60), "the agent answers", || {
         Command::new("rousr")
             .arg("status")

@@ -17,11 +17,8 @@ pub(super) struct Agent {
 impl Agent {
     /// Starts it, and waits until its programs are attached, as something is held, or are not.
     pub(super) fn start(attached: bool) -> anyhow::Result<Self> {
-        for folder in ["/run/rousr", "/var/lib/rousr"] {
-            fs::create_dir_all(folder).with_context(|| format!("cannot create {folder}"))?;
-        }
         let agent = Self {
-            _process: Background::start("rousr agent 2>/run/agent.log"),
+            _process: Background::agent().context("cannot start rousr")?,
         };
         agent.wait_until(attached)?;
         Ok(agent)

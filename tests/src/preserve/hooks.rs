@@ -4,7 +4,7 @@ use std::{
     fs,
     io::Write as _,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -12,24 +12,15 @@ use anyhow::{Context as _, ensure};
 use nix::sys::resource::{UsageWho, getrusage};
 use rousr_figures::preserve::Cost;
 
-use crate::wait;
+use crate::{Background, wait};
 
 /// A running agent; ended on drop.
-pub(super) struct Agent(Child);
+pub(super) struct Agent(Background);
 
 impl Agent {
     /// Starts it, and waits until it listens.
     pub(super) fn start() -> anyhow::Result<Self> {
-        for folder in ["/run/rousr", "/var/lib/rousr"] {
-            fs::create_dir_all(folder).with_context(|| format!("cannot create {folder}"))?;
-        }
-        let log = fs::File::create("/run/agent.log")?;
-        let agent = Command::new("rousr")
-            .arg("agent")
-            .stdin(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .context("cannot start rousr")?;
+        let agent = Background::agent().context("cannot start rousr")?;
         wait(Duration::from_secs(60), "the agent listens", || {
             Path::new("/run/rousr/control.sock").exists()
         });
@@ -55,7 +46,7 @@ impl Agent {
     /// The agent's processor time, and that of all hooks that have ended.
     fn processor(&self) -> anyhow::Result<Duration> {
         // The first number is what the scheduler counts, in nanoseconds.
-        let file = format!("/proc/{}/schedstat", self.0.id());
+        let file = format!("/proc/{}/schedstat", self.0.pid());
         let text = fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
         let first = text.split_whitespace().next().unwrap_or_default();
         let own = Duration::from_nanos(first.parse().with_context(|| file)?);
@@ -68,18 +59,10 @@ impl Agent {
 
     /// Its largest resident set, in KiB.
     pub(super) fn peak(&self) -> anyhow::Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0.pid()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
         Ok(number.context("no VmHWM in its status")?.parse()?)
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 

@@ -40,14 +40,9 @@ pub(super) fn play(report: &mut Report) -> Result<()> {
 }
 
 fn restart(report: &mut Report) -> Result<()> {
-    let told = shell("rousr restart --yes --json");
+    let told = shell("rousr restart --yes --json 2>/run/out/restart.log");
     fs::write("/run/out/restart.json", &told.output)?;
-    // What the commands say stands before it.
-    let from = told
-        .output
-        .find('{')
-        .context("rousr restart says no JSON")?;
-    let plan: Value = serde_json::from_str(&told.output[from..]).context("rousr restart")?;
+    let plan: Value = serde_json::from_str(&told.output).context("rousr restart")?;
     for step in plan["restarts"].as_array().context("restarts")? {
         if step["succeeded"] != true {
             report.faults.push(format!("rousr restart: {step}"));

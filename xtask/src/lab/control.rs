@@ -1,5 +1,7 @@
 //! What Debian's control files say.
 
+use crate::archive::field;
+
 /// A package as dpkg's status file has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Installed {
@@ -33,12 +35,6 @@ pub(super) fn installed(status: &str) -> Vec<Installed> {
         })
     };
     status.split("\n\n").filter_map(package).collect()
-}
-
-fn field<'s>(stanza: &'s str, name: &str) -> Option<&'s str> {
-    stanza
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
 /// The fields in which a version of another package can be named.

@@ -8,6 +8,7 @@ pub(crate) mod initramfs;
 pub(crate) mod kernel;
 pub(crate) mod layout;
 pub(crate) mod newer;
+mod repack;
 pub(crate) mod tools;
 pub(crate) mod upgrade;
 

@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::control::{self, Installed};
 use super::image;
+use super::repack::repack;
 use crate::archive::{Archive, Package};
 use crate::{cache, lab, process};
 
@@ -127,7 +128,10 @@ pub(crate) fn provide() -> Result<()> {
         let deb = draft.path().join(format!("{}.deb", change.name));
         fs::rename(downloaded, &deb)?;
         if change.is_repacked {
-            repack(&deb, change, &versions)?;
+            repack(&deb, &change.new, |name, version| {
+                let change = versions.get(name).filter(|change| change.old == version)?;
+                Some(change.new.clone())
+            })?;
         }
     }
     publish(&changes, draft.path())?;
@@ -205,52 +209,6 @@ fn fetched(change: &Change) -> Package {
         version: version.clone(),
         depends: Vec::new(),
     }
-}
-
-/// Gives a package file its new version; the files in it stay packed as Debian packed them.
-fn repack(deb: &Path, change: &Change, versions: &BTreeMap<&str, &Change>) -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let inside = |name: &str| folder.path().join(name);
-    process::read(Command::new("ar").arg("x").arg(deb).current_dir(&folder))?;
-    let is_data = |member: &&PathBuf| member.file_stem().is_some_and(|stem| stem == "data.tar");
-    let members = listed(folder.path())?;
-    let data = members
-        .iter()
-        .find(is_data)
-        .with_context(|| format!("{} has no files", deb.display()))?;
-    let tree = inside("DEBIAN");
-    process::read(Command::new("dpkg-deb").arg("-e").arg(deb).arg(&tree))?;
-    let text = fs::read_to_string(tree.join("control"))?;
-    fs::write(
-        tree.join("control"),
-        control::renewed(&text, &change.new, |name, version| {
-            let change = versions.get(name).filter(|change| change.old == version)?;
-            Some(change.new.clone())
-        }),
-    )?;
-    process::read(
-        Command::new("tar")
-            .args([
-                "--owner=0",
-                "--group=0",
-                "--sort=name",
-                "--format=gnu",
-                "-cf",
-            ])
-            .arg(inside("control.tar"))
-            .arg("-C")
-            .args([tree.as_path(), Path::new(".")]),
-    )?;
-    process::read(
-        Command::new("ar")
-            .arg("qcS")
-            .arg(inside("packed.deb"))
-            .args(["debian-binary", "control.tar"])
-            .args(data.file_name())
-            .current_dir(&folder),
-    )?;
-    fs::copy(inside("packed.deb"), deb)?;
-    Ok(())
 }
 
 /// What is in a folder.

@@ -3,11 +3,12 @@
 
 use std::cmp::Ordering;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
+use super::repack::repack;
 use crate::archive::{Archive, Package};
 use crate::{cache, lab, process};
 
@@ -65,9 +66,17 @@ pub(crate) fn provide() -> Result<()> {
         let (oldest, newest) = ends(&archive, name)?;
         pins += &pin(&oldest);
         let deb = archive.download(&oldest, &repository)?;
-        match oldest == newest {
-            true => repack(&deb, &format!("{}+rousr1", oldest.version))?,
-            false => drop(archive.download(&newest, &repository)?),
+        if oldest == newest {
+            let newer = repository.join(format!("{name}.newer.deb"));
+            fs::copy(&deb, &newer)?;
+            // Of one source, all of them are.
+            let version = format!("{}+rousr1", oldest.version);
+            let is_ours = |name: &str, old: &str| PACKAGES.contains(&name) && old == oldest.version;
+            repack(&newer, &version, |name, old| {
+                is_ours(name, old).then(|| version.clone())
+            })?;
+        } else {
+            archive.download(&newest, &repository)?;
         }
         old.clone_from(&oldest.version);
     }
@@ -123,27 +132,4 @@ fn ends(archive: &Archive, name: &str) -> Result<(Package, Package)> {
 
 fn pin(Package { name, version, .. }: &Package) -> String {
     format!("Package: {name}\nPin: version {version}\nPin-Priority: 1001\n\n")
-}
-
-/// Packs the package file `deb` again beside it, as `version`: the same content in new inodes.
-fn repack(deb: &Path, version: &str) -> Result<()> {
-    let folder = deb.parent().context("a package file lies in a folder")?;
-    let tree = tempfile::tempdir()?;
-    process::read(Command::new("dpkg-deb").arg("-R").args([deb, tree.path()]))?;
-    let control = tree.path().join("DEBIAN/control");
-    let renamed: Vec<String> = fs::read_to_string(&control)?
-        .lines()
-        .map(|line| match line.starts_with("Version: ") {
-            true => format!("Version: {version}"),
-            false => line.to_owned(),
-        })
-        .collect();
-    fs::write(&control, renamed.join("\n") + "\n")?;
-    let build = ["--root-owner-group", "-Zgzip", "-b"];
-    process::read(
-        Command::new("dpkg-deb")
-            .args(build)
-            .args([tree.path(), folder]),
-    )?;
-    Ok(())
 }
