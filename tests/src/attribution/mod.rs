@@ -13,7 +13,7 @@ use crowd::Crowd;
 use measured::{RUNS, Sample, output, row, silently, slow};
 use walk::Walk;
 
-use crate::{Background, succeed, wait};
+use crate::{Background, wait};
 
 /// Measures all.
 ///
